@@ -1,0 +1,5 @@
+//! Rhapsode, a story-writing and roleplay server. This file is the map: one line a room, in
+//! reading order. Arrows run downwards only; `app` alone knows everything.
+
+pub mod clock;
+pub mod ids;
