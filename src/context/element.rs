@@ -1,0 +1,148 @@
+//! The unit a context is made of.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::agent::{Audience, Phase};
+use crate::tokens::TokenCount;
+
+/// One source's contribution: an instruction, a character, a scene, a passage.
+#[derive(Clone, Debug)]
+pub struct Element {
+    /// Unique in its request: the client's id, or one made from kind and position.
+    pub id: String,
+    pub kind: ElementKind,
+    pub layer: Layer,
+    pub audience: Audience,
+    pub priority: Priority,
+    /// As it goes into the prompt.
+    pub text: String,
+    /// Its length there, the line's end after it included.
+    pub tokens: TokenCount,
+    /// Position in the request, for the author's order and for recency.
+    pub position: usize,
+    /// Which end stays when it must be cut.
+    pub keep_end: KeepEnd,
+    /// The client's own word for what it is ("scene", "twist").
+    pub type_name: String,
+    pub tags: Vec<String>,
+    /// Set on characters.
+    pub character_id: Option<String>,
+    /// Phases it is meant for; empty means all.
+    pub phases: Vec<Phase>,
+}
+
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ElementKind {
+    // In the order in which equally important ones are kept.
+    SystemInstruction,
+    Plot,
+    Character,
+    UserRequest,
+    World,
+    Passage,
+}
+
+/// The layers of a context, by the letters the settings use.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Layer {
+    /// System instructions.
+    #[serde(rename = "A")]
+    System,
+    /// The immediate request. With a budget of 0 it shares layer A's.
+    #[serde(rename = "B")]
+    Immediate,
+    /// The recent story.
+    #[serde(rename = "C")]
+    RecentStory,
+    /// Characters and scene.
+    #[serde(rename = "D")]
+    Characters,
+    /// Plot and world.
+    #[serde(rename = "E")]
+    PlotAndWorld,
+}
+
+impl Layer {
+    pub const ALL: [Self; 5] = [
+        Self::System,
+        Self::Immediate,
+        Self::RecentStory,
+        Self::Characters,
+        Self::PlotAndWorld,
+    ];
+
+    /// From what changes least between requests to what changes most, so that the next request
+    /// finds the longest prefix in the engine's cache.
+    pub fn prompt_order(self) -> u8 {
+        match self {
+            Self::System => 0,
+            Self::PlotAndWorld => 1,
+            Self::Characters => 2,
+            Self::RecentStory => 3,
+            Self::Immediate => 4,
+        }
+    }
+
+    pub fn letter(self) -> char {
+        match self {
+            Self::System => 'A',
+            Self::Immediate => 'B',
+            Self::RecentStory => 'C',
+            Self::Characters => 'D',
+            Self::PlotAndWorld => 'E',
+        }
+    }
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::System => "A system",
+            Self::Immediate => "B request",
+            Self::RecentStory => "C recent story",
+            Self::Characters => "D characters",
+            Self::PlotAndWorld => "E plot and world",
+        }
+    }
+
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// How much an element matters, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Priority(f64);
+
+impl Priority {
+    /// Values outside of 0 to 1 are moved to the nearer end; what is no number counts as 0.
+    pub fn new(value: f64) -> Self {
+        Self(if value.is_nan() {
+            0.0
+        } else {
+            value.clamp(0.0, 1.0)
+        })
+    }
+
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    pub(super) fn cmp(self, other: Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+/// Which end of a text matters more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepEnd {
+    /// The beginning: descriptions and plans.
+    Start,
+    /// The end: a story's last lines are where the next one begins.
+    End,
+}

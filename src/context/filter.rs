@@ -1,0 +1,87 @@
+//! Who gets to see an element at all: the agent's audience, the phase, the client's own filters.
+
+use super::agent::Phase;
+use super::element::{Element, ElementKind, Priority};
+use super::receipt::Reason;
+use super::{ContextError, Rules};
+
+/// The client's own filters. Empty ones let everything through.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Plot elements must have one of these.
+    pub required_tags: Vec<String>,
+    /// Plot elements must have none of these.
+    pub excluded_tags: Vec<String>,
+    /// Plot elements must be of one of these types.
+    pub allowed_types: Vec<String>,
+    /// Characters must be among these.
+    pub character_ids: Vec<String>,
+    /// Everything must matter at least this much.
+    pub min_priority: Option<Priority>,
+}
+
+impl Filter {
+    /// Refuses filters that nothing can pass.
+    pub(super) fn check(&self) -> Result<(), ContextError> {
+        match self
+            .required_tags
+            .iter()
+            .find(|tag| self.excluded_tags.contains(tag))
+        {
+            // With other required tags left, an element can still pass.
+            Some(tag)
+                if self
+                    .required_tags
+                    .iter()
+                    .all(|tag| self.excluded_tags.contains(tag)) =>
+            {
+                Err(ContextError::ContradictoryFilter(tag.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why an element isn't considered; `None` if it is.
+pub(super) fn reason_to_leave_out(element: &Element, rules: &Rules) -> Option<Reason> {
+    if !element.audience.includes(rules.agent) {
+        return Some(Reason::OtherAudience);
+    }
+    if !fits_phase(&element.phases, rules.phase) {
+        return Some(Reason::OtherPhase);
+    }
+    if !passes(element, &rules.filter) {
+        return Some(Reason::FilteredOut);
+    }
+    (element.priority < rules.lowest_priority).then_some(Reason::BelowLowestPriority)
+}
+
+fn fits_phase(meant_for: &[Phase], current: Option<Phase>) -> bool {
+    meant_for.is_empty() || current.is_none_or(|current| meant_for.contains(&current))
+}
+
+fn passes(element: &Element, filter: &Filter) -> bool {
+    let has = |tags: &[String]| element.tags.iter().any(|tag| tags.contains(tag));
+    if filter
+        .min_priority
+        .is_some_and(|least| element.priority < least)
+    {
+        return false;
+    }
+    match element.kind {
+        ElementKind::Plot | ElementKind::World | ElementKind::Passage => {
+            (filter.required_tags.is_empty() || has(&filter.required_tags))
+                && !has(&filter.excluded_tags)
+                && (filter.allowed_types.is_empty()
+                    || filter.allowed_types.contains(&element.type_name))
+        }
+        ElementKind::Character => {
+            filter.character_ids.is_empty()
+                || element
+                    .character_id
+                    .as_ref()
+                    .is_some_and(|id| filter.character_ids.contains(id))
+        }
+        ElementKind::SystemInstruction | ElementKind::UserRequest => true,
+    }
+}

@@ -1,0 +1,272 @@
+//! llama.cpp in process. One named thread owns the model's context; everyone else sends it requests
+//! and reads events. The only room that knows llama-cpp-2.
+//!
+//! Tokenizing and templates happen on the caller's thread, so that a prompt that can never fit is
+//! refused at once and a long one delays nobody else.
+
+mod load;
+mod queue;
+mod sampler;
+mod vocabulary;
+mod worker;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use llama_cpp_2::token::LlamaToken;
+
+use self::load::LoadedModel;
+pub use self::load::{LlamaSettings, inspect_model_file};
+use self::queue::{Abandonable, Full, Queue};
+use super::{
+    Engine, EngineError, EngineState, EngineStatus, Event, EventSender, GenerateRequest,
+    Generation, Message,
+};
+use crate::tokens::{TokenCount, TokenCounter};
+
+/// A handle on the engine's thread; dropping it ends the thread and every request.
+pub struct LlamaEngine {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What handle and thread both see.
+struct Shared {
+    queue: Queue<Job>,
+    phase: Mutex<Phase>,
+    closing: AtomicBool,
+    running: AtomicUsize,
+    tokens_per_second: Rate,
+    seconds_per_request: Rate,
+    /// What the KV cache holds, for predictions.
+    cached: Mutex<Vec<LlamaToken>>,
+}
+
+enum Phase {
+    Loading { progress: f32 },
+    Ready(Arc<LoadedModel>),
+    Failed(EngineError),
+    Absent(EngineError),
+}
+
+/// One request on its way to the thread.
+struct Job {
+    request: GenerateRequest,
+    prompt: Vec<LlamaToken>,
+    max_tokens: TokenCount,
+    events: EventSender,
+    queued_at: Instant,
+}
+
+impl Abandonable for Job {
+    fn is_abandoned(&self) -> bool {
+        self.events.is_cancelled()
+    }
+}
+
+impl LlamaEngine {
+    /// Starts the thread and returns at once; [`Engine::status`] tells when the model is ready.
+    pub fn start(settings: LlamaSettings) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::new(
+            settings.queue_size,
+            Phase::Loading { progress: 0.0 },
+        ));
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("rhapsode-engine".to_owned())
+            .spawn(move || worker::run(&settings, &for_thread))?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// An engine without a model; every request gets this explanation.
+    pub fn absent(explanation: impl Into<String>) -> Self {
+        let phase = Phase::Absent(EngineError::Unavailable(explanation.into()));
+        Self {
+            shared: Arc::new(Shared::new(1, phase)),
+            thread: None,
+        }
+    }
+}
+
+impl Drop for LlamaEngine {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        for job in self.shared.queue.close() {
+            job.events.send(Event::Failed(EngineError::ShuttingDown));
+        }
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            tracing::error!("the engine's thread had panicked");
+        }
+    }
+}
+
+impl Engine for LlamaEngine {
+    fn status(&self) -> EngineStatus {
+        self.shared.status()
+    }
+
+    fn ready(&self) -> Result<(), EngineError> {
+        self.shared.model().map(drop)
+    }
+
+    fn counter(&self) -> Option<Arc<dyn TokenCounter>> {
+        self.shared
+            .model()
+            .ok()
+            .map(|model| Arc::clone(&model.vocabulary) as _)
+    }
+
+    fn prompt_tokens(&self, messages: &[Message]) -> Result<TokenCount, EngineError> {
+        Ok(TokenCount::new(
+            tokenize(&*self.shared.model()?, messages)?.len(),
+        ))
+    }
+
+    fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
+        let model = self.shared.model()?;
+        let prompt = tokenize(&model, &request.messages)?;
+        let prompt_tokens = TokenCount::new(prompt.len());
+        let room = model.window.saturating_sub(prompt_tokens);
+        if room == TokenCount::ZERO {
+            return Err(EngineError::PromptTooLong {
+                prompt: prompt_tokens,
+                window: model.window,
+            });
+        }
+        let max_tokens = request.max_tokens.min(room);
+        let predicted = self.shared.predicted_prefix(&prompt);
+        let (generation, events) = Generation::channel(prompt_tokens, predicted, max_tokens);
+        let job = Job {
+            request,
+            prompt,
+            max_tokens,
+            events,
+            queued_at: Instant::now(),
+        };
+        self.shared
+            .queue
+            .push(job)
+            .map_err(|Full(waiting)| EngineError::QueueFull {
+                waiting,
+                retry_after_seconds: self.shared.seconds_until_a_place_is_free(),
+            })?;
+        Ok(generation)
+    }
+}
+
+fn tokenize(model: &LoadedModel, messages: &[Message]) -> Result<Vec<LlamaToken>, EngineError> {
+    let prompt = model
+        .template
+        .render(messages)
+        .map_err(|error| EngineError::Template(error.to_string()))?;
+    Ok(model.vocabulary.prompt(&prompt.parts()))
+}
+
+impl Shared {
+    fn new(queue_size: usize, phase: Phase) -> Self {
+        Self {
+            queue: Queue::new(queue_size),
+            phase: Mutex::new(phase),
+            closing: AtomicBool::new(false),
+            running: AtomicUsize::new(0),
+            tokens_per_second: Rate::default(),
+            seconds_per_request: Rate::default(),
+            cached: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn model(&self) -> Result<Arc<LoadedModel>, EngineError> {
+        match &*self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
+            Phase::Ready(model) => Ok(Arc::clone(model)),
+            Phase::Loading { progress } => Err(EngineError::Loading {
+                percent: progress * 100.0,
+            }),
+            Phase::Failed(error) | Phase::Absent(error) => Err(error.clone()),
+        }
+    }
+
+    fn status(&self) -> EngineStatus {
+        let mut status = EngineStatus {
+            state: EngineState::Loading,
+            model: None,
+            window: None,
+            waiting: self.queue.waiting(),
+            running: self.running.load(Ordering::Relaxed),
+            tokens_per_second: self.tokens_per_second.get(),
+            progress: None,
+            error: None,
+        };
+        match &*self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
+            Phase::Loading { progress } => status.progress = Some(*progress),
+            Phase::Ready(model) => {
+                status.state = EngineState::Ready;
+                status.model = Some(model.name.clone());
+                status.window = Some(model.window);
+            }
+            Phase::Failed(error) => {
+                status.state = EngineState::Failed;
+                status.error = Some(error.to_string());
+            }
+            Phase::Absent(error) => {
+                status.state = EngineState::Absent;
+                status.error = Some(error.to_string());
+            }
+        }
+        status
+    }
+
+    fn predicted_prefix(&self, prompt: &[LlamaToken]) -> TokenCount {
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        TokenCount::new(worker::reusable_prefix(&cached, prompt))
+    }
+
+    /// One request ends about this often, so a place is free after one of them.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to 1..=60"
+    )]
+    fn seconds_until_a_place_is_free(&self) -> u64 {
+        self.seconds_per_request.get().clamp(1.0, 60.0).ceil() as u64
+    }
+}
+
+/// A running mean that forgets: each new value counts a fifth.
+#[derive(Default)]
+struct Rate(AtomicU64);
+
+impl Rate {
+    const WEIGHT_OF_NEWEST: f64 = 0.2;
+
+    fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Only the engine's thread writes, so reading and writing need not be one step.
+    fn observe(&self, value: f64) {
+        let before = self.get();
+        let mean = if before == 0.0 {
+            value
+        } else {
+            before + Self::WEIGHT_OF_NEWEST * (value - before)
+        };
+        self.0.store(mean.to_bits(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,150 @@
+//! The line of requests before the engine's thread: bounded, first come first served. Requests whose
+//! client has left give their place back. Knows nothing of models.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Something that may be abandoned while it waits.
+pub(super) trait Abandonable {
+    fn is_abandoned(&self) -> bool;
+}
+
+/// The queue is at its limit; so many wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full(pub(super) usize);
+
+pub(super) struct Queue<T> {
+    limit: usize,
+    state: Mutex<State<T>>,
+    arrived: Condvar,
+}
+
+struct State<T> {
+    waiting: VecDeque<T>,
+    closed: bool,
+}
+
+impl<T: Abandonable> Queue<T> {
+    pub(super) fn new(limit: usize) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            closed: false,
+        };
+        Self {
+            limit,
+            state: Mutex::new(state),
+            arrived: Condvar::new(),
+        }
+    }
+
+    /// Appends, or hands the item back when the line is full or closed.
+    pub(super) fn push(&self, item: T) -> Result<(), Full> {
+        let mut state = self.lock();
+        if state.waiting.len() >= self.limit {
+            state.waiting.retain(|waiting| !waiting.is_abandoned());
+        }
+        if state.waiting.len() >= self.limit {
+            return Err(Full(state.waiting.len()));
+        }
+        if !state.closed {
+            state.waiting.push_back(item);
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for the next item; `None` once the queue is closed.
+    pub(super) fn pop(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(item) = state.waiting.pop_front() {
+                return Some(item);
+            }
+            state = self
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Ends every `pop` from now on; gives back what was waiting.
+    pub(super) fn close(&self) -> VecDeque<T> {
+        let mut state = self.lock();
+        state.closed = true;
+        self.arrived.notify_all();
+        std::mem::take(&mut state.waiting)
+    }
+
+    /// How many wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock()
+            .waiting
+            .iter()
+            .filter(|item| !item.is_abandoned())
+            .count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Request {
+        number: u32,
+        abandoned: bool,
+    }
+
+    impl Abandonable for Request {
+        fn is_abandoned(&self) -> bool {
+            self.abandoned
+        }
+    }
+
+    fn request(number: u32) -> Request {
+        Request {
+            number,
+            abandoned: false,
+        }
+    }
+
+    #[test]
+    fn a_full_queue_refuses() {
+        let queue = Queue::new(1);
+        queue.push(request(1)).unwrap();
+        assert_eq!(queue.push(request(2)), Err(Full(1)));
+        assert_eq!(queue.pop(), Some(request(1)));
+        queue.push(request(3)).unwrap();
+    }
+
+    #[test]
+    fn who_left_makes_room() {
+        let queue = Queue::new(1);
+        queue
+            .push(Request {
+                number: 1,
+                abandoned: true,
+            })
+            .unwrap();
+        assert_eq!(queue.waiting(), 0);
+        queue.push(request(2)).unwrap();
+        assert_eq!(queue.pop(), Some(request(2)));
+    }
+
+    #[test]
+    fn closing_wakes_the_one_who_waits() {
+        let queue = Queue::<Request>::new(1);
+        std::thread::scope(|scope| {
+            let popped = scope.spawn(|| queue.pop());
+            queue.close();
+            assert_eq!(popped.join().unwrap(), None);
+        });
+    }
+}

@@ -1,0 +1,144 @@
+//! Chooses the next token: llama.cpp's sampler chain, and where the answer must match a JSON Schema,
+//! llguidance behind it. The grammar is asked only whether the chosen token fits; just when it
+//! doesn't, the mask over the whole vocabulary is computed and the choice repeated. Rejection first
+//! and mask second draw from the same distribution as masking always, and cost far less.
+
+use std::sync::{Arc, OnceLock};
+
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::sampling::LlamaSampler;
+use llama_cpp_2::token::LlamaToken;
+use llguidance::api::TopLevelGrammar;
+use llguidance::{Matcher, ParserFactory};
+
+use crate::engine::{EngineError, Sampling};
+
+/// How many of the last tokens written the penalties look at.
+const PENALTY_WINDOW: i32 = 64;
+
+/// Compiles JSON Schemas for one model's vocabulary.
+pub(super) struct Grammars {
+    model: Arc<LlamaModel>,
+    /// Walks the whole vocabulary, so it is made at the first schema, once.
+    factory: OnceLock<Result<Arc<ParserFactory>, String>>,
+}
+
+impl Grammars {
+    pub(super) fn new(model: Arc<LlamaModel>) -> Self {
+        Self {
+            model,
+            factory: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn matcher(&self, schema: &serde_json::Value) -> Result<Matcher, EngineError> {
+        let factory = self
+            .factory
+            .get_or_init(|| {
+                let tokens = LlamaSampler::llguidance_tok_env(&self.model);
+                ParserFactory::new_simple(&tokens)
+                    .map(|mut factory| {
+                        factory.quiet();
+                        Arc::new(factory)
+                    })
+                    .map_err(|error| error.to_string())
+            })
+            .as_ref()
+            .map_err(|error| EngineError::Schema(error.clone()))?;
+        let grammar = TopLevelGrammar::from_json_schema(schema.clone());
+        let matcher = Matcher::new(factory.create_parser(grammar));
+        match matcher.get_error() {
+            Some(error) => Err(EngineError::Schema(error)),
+            None => Ok(matcher),
+        }
+    }
+}
+
+/// The sampler of one request.
+pub(super) struct TokenSampler {
+    chain: LlamaSampler,
+    grammar: Option<Matcher>,
+}
+
+impl TokenSampler {
+    pub(super) fn new(model: &LlamaModel, sampling: &Sampling, grammar: Option<Matcher>) -> Self {
+        Self {
+            chain: chain(model, sampling),
+            grammar,
+        }
+    }
+
+    /// Chooses from the logits of the batch's entry `index`, and remembers the choice.
+    pub(super) fn sample(
+        &mut self,
+        context: &LlamaContext<'_>,
+        index: i32,
+    ) -> Result<LlamaToken, EngineError> {
+        let Some(grammar) = &mut self.grammar else {
+            // `sample` accepts the token by itself; accepting it again would count it twice.
+            return Ok(self.chain.sample(context, index));
+        };
+        let mut candidates = context.token_data_array_ith(index);
+        self.chain.apply(&mut candidates);
+        let mut token = candidates.selected_token().unwrap_or(LlamaToken(-1));
+        if !grammar
+            .validate_tokens(&[token.0.cast_unsigned()])
+            .is_ok_and(|fitting| fitting == 1)
+        {
+            let mask = grammar
+                .compute_mask_or_eos()
+                .map_err(|error| EngineError::Backend(error.to_string()))?;
+            let mut candidates = context.token_data_array_ith(index);
+            for candidate in &mut candidates.data {
+                if !mask.is_allowed(candidate.id().0.cast_unsigned()) {
+                    candidate.set_logit(f32::NEG_INFINITY);
+                }
+            }
+            self.chain.apply(&mut candidates);
+            token = candidates.selected_token().unwrap_or(LlamaToken(-1));
+        }
+        self.chain.accept(token);
+        if !grammar.is_stopped() {
+            grammar
+                .consume_token(token.0.cast_unsigned())
+                .map_err(|error| EngineError::Backend(error.to_string()))?;
+        }
+        Ok(token)
+    }
+
+    /// Whether the grammar allows nothing more, so that the answer is whole.
+    pub(super) fn is_complete(&self) -> bool {
+        self.grammar.as_ref().is_some_and(Matcher::is_stopped)
+    }
+}
+
+fn chain(model: &LlamaModel, sampling: &Sampling) -> LlamaSampler {
+    let mut samplers = Vec::with_capacity(6);
+    let penalised = (sampling.repeat_penalty - 1.0).abs() > f32::EPSILON
+        || sampling.presence_penalty != 0.0
+        || sampling.frequency_penalty != 0.0;
+    if penalised {
+        samplers.push(LlamaSampler::penalties(
+            model.n_vocab(),
+            PENALTY_WINDOW,
+            sampling.repeat_penalty,
+            sampling.frequency_penalty,
+            sampling.presence_penalty,
+        ));
+    }
+    if sampling.temperature <= 0.0 {
+        samplers.push(LlamaSampler::greedy());
+    } else {
+        if sampling.top_k > 0 {
+            samplers.push(LlamaSampler::top_k(
+                sampling.top_k.try_into().unwrap_or(i32::MAX),
+            ));
+        }
+        samplers.push(LlamaSampler::top_p(sampling.top_p, 1));
+        samplers.push(LlamaSampler::min_p(sampling.min_p, 1));
+        samplers.push(LlamaSampler::temp(sampling.temperature));
+        samplers.push(LlamaSampler::dist(sampling.seed));
+    }
+    LlamaSampler::chain(samplers, true)
+}

@@ -1,0 +1,139 @@
+//! The database: one SQLite file in WAL mode. This room opens it and brings it up to date; the SQL of
+//! a domain lies with its domain.
+//!
+//! Migrations only go forward. A file of a later version is refused, never touched.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+
+/// In order; `user_version` counts how many have run. Never edit one that was released: append.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_receipts.sql")];
+const FILE: &str = "rhapsode.db";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the folder {path} can't be made: {source}; set DB_PATH to one that can be written")]
+    Folder {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(
+        "{path} was written by a later version of Rhapsode (schema {found}, this one knows {known}); use that version, or another DB_PATH"
+    )]
+    FromTheFuture {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
+    #[error("the database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("what the database holds can't be read: {0}")]
+    Content(#[from] serde_json::Error),
+    #[error("the database's thread was lost")]
+    Lost,
+}
+
+/// The open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    connection: Arc<Mutex<Connection>>,
+}
+
+impl Store {
+    /// Opens or creates the file in this folder.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?;
+        let path = folder.join(FILE);
+        let mut connection = Connection::open(&path)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        // Acknowledged means durable: WAL's default would lose the last commits to a power cut.
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        migrate(&mut connection, &path, MIGRATIONS)?;
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+        })
+    }
+
+    /// Runs `work` on the connection, off the async threads.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let connection = Arc::clone(&self.connection);
+        tokio::task::spawn_blocking(move || {
+            work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+        .await
+        .map_err(|_| StoreError::Lost)?
+    }
+}
+
+fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), StoreError> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(StoreError::FromTheFuture {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    for migration in migrations.iter().skip(found as usize) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_earlier_version_is_brought_up_to_date() {
+        for earlier in 0..=MIGRATIONS.len() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            let path = Path::new("memory");
+            migrate(&mut connection, path, &MIGRATIONS[..earlier]).unwrap();
+            migrate(&mut connection, path, MIGRATIONS).unwrap();
+            let version: u32 = connection
+                .pragma_query_value(None, "user_version", |row| row.get(0))
+                .unwrap();
+            assert_eq!(version as usize, MIGRATIONS.len());
+        }
+    }
+
+    #[test]
+    fn a_database_of_a_later_version_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path()).unwrap());
+        let file = Connection::open(folder.path().join(FILE)).unwrap();
+        file.pragma_update(None, "user_version", 999).unwrap();
+        let error = Store::open(folder.path()).err().unwrap();
+        assert!(
+            matches!(error, StoreError::FromTheFuture { found: 999, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Store::open(&file.path().join("data")).err().unwrap();
+        assert!(error.to_string().contains("DB_PATH"), "{error}");
+    }
+}

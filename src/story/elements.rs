@@ -1,0 +1,578 @@
+//! The request's context as the elements `context/` works with: who may see each, which layer it
+//! lies in, how much it matters, and its words.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::container::{
+    CharacterContext, CharacterSheet, CharacterState, PlotElement, PriorityLevel, Scope,
+    StructuredContext, SystemInstruction, UserRequest,
+};
+use super::{Fault, StoryError};
+use crate::agents::shared::{
+    CharacterText, InstructionText, NamedText, PlotElementText, RequestText,
+};
+use crate::context::{Agent, Audience, Element, ElementKind, KeepEnd, Layer, Phase, Priority};
+use crate::prompts::{Prompt, Prompts};
+use crate::tokens::{TokenCount, TokenCounter};
+
+/// What the levels are worth, by kind.
+#[derive(Clone, Debug)]
+pub struct Priorities {
+    pub plot: Levels,
+    pub user: Levels,
+    pub system: Levels,
+    pub character: Priority,
+    pub system_prompt_prefix: Priority,
+    pub system_prompt_suffix: Priority,
+    pub assistant_prompt: Priority,
+    pub editor_prompt: Priority,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Levels {
+    pub high: Priority,
+    pub medium: Priority,
+    pub low: Priority,
+}
+
+impl Levels {
+    pub(super) fn of(self, level: PriorityLevel) -> Priority {
+        match level {
+            PriorityLevel::High => self.high,
+            PriorityLevel::Medium => self.medium,
+            PriorityLevel::Low => self.low,
+        }
+    }
+}
+
+const STORY_READERS: Audience = Audience::of(&[Agent::Writer, Agent::Rater, Agent::Editor]);
+const WORLD_READERS: Audience = Audience::of(&[
+    Agent::Writer,
+    Agent::Rater,
+    Agent::Editor,
+    Agent::Worldbuilding,
+]);
+const CAST_READERS: Audience = Audience::of(&[Agent::Character, Agent::Writer]);
+
+/// Turns a container into elements.
+pub(super) struct Converter<'a> {
+    prompts: &'a Prompts,
+    counter: &'a dyn TokenCounter,
+    priorities: &'a Priorities,
+    include_relationships: bool,
+    elements: Vec<Element>,
+    ids: HashMap<String, usize>,
+}
+
+/// An element before its id, position and size are known.
+struct Draft {
+    id: Option<String>,
+    kind: ElementKind,
+    layer: Layer,
+    audience: Audience,
+    priority: Priority,
+    text: String,
+    keep_end: KeepEnd,
+    type_name: String,
+    tags: Vec<String>,
+    character_id: Option<String>,
+    phases: Vec<Phase>,
+}
+
+impl Draft {
+    fn new(kind: ElementKind, layer: Layer, audience: Audience, priority: Priority) -> Self {
+        Self {
+            id: None,
+            kind,
+            layer,
+            audience,
+            priority,
+            text: String::new(),
+            keep_end: KeepEnd::Start,
+            type_name: String::new(),
+            tags: Vec::new(),
+            character_id: None,
+            phases: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Converter<'a> {
+    pub(super) fn new(
+        prompts: &'a Prompts,
+        counter: &'a dyn TokenCounter,
+        priorities: &'a Priorities,
+        include_relationships: bool,
+    ) -> Self {
+        Self {
+            prompts,
+            counter,
+            priorities,
+            include_relationships,
+            elements: Vec::new(),
+            ids: HashMap::new(),
+        }
+    }
+
+    pub(super) fn convert(mut self, story: &StructuredContext) -> Result<Vec<Element>, StoryError> {
+        refuse_duplicate_characters(&story.character_contexts)?;
+        self.older_shape(story)?;
+        for (position, instruction) in story.system_instructions.iter().enumerate() {
+            self.system_instruction(instruction, position)?;
+        }
+        for (position, element) in story.plot_elements.iter().enumerate() {
+            self.plot_element(element, position)?;
+        }
+        for (position, character) in story.character_contexts.iter().enumerate() {
+            self.character(character, position)?;
+        }
+        for (position, request) in story.user_requests.iter().enumerate() {
+            self.user_request(request, position)?;
+        }
+        Ok(self.elements)
+    }
+
+    fn push(&mut self, draft: Draft, fallback_id: &str) {
+        let wanted = draft
+            .id
+            .filter(|id| !id.trim().is_empty())
+            .unwrap_or_else(|| fallback_id.to_owned());
+        let seen = self.ids.entry(wanted.clone()).or_insert(0);
+        *seen += 1;
+        let id = if *seen == 1 {
+            wanted
+        } else {
+            format!("{wanted}#{seen}")
+        };
+        let text = draft.text.trim_end().to_owned();
+        // Counted with the line's end that follows it in the prompt, as one more token.
+        let tokens = self.counter.count(&text) + TokenCount::new(1);
+        self.elements.push(Element {
+            id,
+            kind: draft.kind,
+            layer: draft.layer,
+            audience: draft.audience,
+            priority: draft.priority,
+            text,
+            tokens,
+            position: self.elements.len(),
+            keep_end: draft.keep_end,
+            type_name: draft.type_name,
+            tags: draft.tags,
+            character_id: draft.character_id,
+            phases: draft.phases,
+        });
+    }
+
+    fn words<P: Prompt>(&self, content: &str, prompt: &P) -> Result<String, StoryError> {
+        // An element without words must not gain any from its template.
+        if content.trim().is_empty() {
+            return Ok(String::new());
+        }
+        Ok(self.prompts.render(prompt)?)
+    }
+
+    fn system_instruction(
+        &mut self,
+        instruction: &SystemInstruction,
+        position: usize,
+    ) -> Result<(), StoryError> {
+        let audience = match instruction.scope {
+            Scope::Global => Audience::EVERYBODY,
+            Scope::Character => CAST_READERS,
+            Scope::Scene => Audience::of(&[Agent::Writer]),
+            Scope::Chapter => Audience::of(&[Agent::Writer, Agent::Editor]),
+            Scope::Story => STORY_READERS,
+        };
+        let priority = self.priorities.system.of(instruction.priority);
+        let content = instruction.content.clone();
+        let text = self.words(&instruction.content, &InstructionText { content })?;
+        let phases = phases(
+            instruction
+                .conditions
+                .as_ref()
+                .or(instruction.metadata.as_ref()),
+            &[
+                "structured_context",
+                "system_instructions",
+                &position.to_string(),
+                "conditions",
+            ],
+        )?;
+        let draft = Draft {
+            id: instruction.id.clone(),
+            text,
+            type_name: instruction.type_name.clone(),
+            phases,
+            ..Draft::new(
+                ElementKind::SystemInstruction,
+                Layer::System,
+                audience,
+                priority,
+            )
+        };
+        self.push(draft, &format!("system-{}", position + 1));
+        Ok(())
+    }
+
+    fn plot_element(&mut self, element: &PlotElement, position: usize) -> Result<(), StoryError> {
+        let kind = plot_kind(&element.type_name);
+        let (layer, keep_end) = match kind {
+            ElementKind::Passage => (Layer::RecentStory, KeepEnd::End),
+            _ => (Layer::PlotAndWorld, KeepEnd::Start),
+        };
+        let audience = match (element.priority, kind) {
+            (PriorityLevel::Low, _) => Audience::of(&[Agent::Writer]),
+            (_, ElementKind::World) => WORLD_READERS,
+            _ => STORY_READERS,
+        };
+        let text = match kind {
+            ElementKind::Plot => {
+                let kind = element.type_name.replace('_', " ");
+                let content = element.content.clone();
+                self.words(&element.content, &PlotElementText { kind, content })?
+            }
+            _ => element.content.clone(),
+        };
+        let phases = phases(
+            element.metadata.as_ref(),
+            &[
+                "structured_context",
+                "plot_elements",
+                &position.to_string(),
+                "metadata",
+            ],
+        )?;
+        let priority = self.priorities.plot.of(element.priority);
+        let draft = Draft {
+            id: element.id.clone(),
+            text,
+            keep_end,
+            type_name: element.type_name.clone(),
+            tags: element.tags.clone(),
+            phases,
+            ..Draft::new(kind, layer, audience, priority)
+        };
+        self.push(draft, &format!("plot-{}", position + 1));
+        Ok(())
+    }
+
+    fn character(&mut self, character: &CharacterContext, at: usize) -> Result<(), StoryError> {
+        let state = match &character.current_state {
+            None => Vec::new(),
+            Some(CharacterState::Text(text)) if text.trim().is_empty() => Vec::new(),
+            Some(CharacterState::Text(text)) => {
+                vec![NamedText {
+                    name: "State".to_owned(),
+                    value: text.clone(),
+                }]
+            }
+            Some(CharacterState::Fields(fields)) => named_texts(fields),
+        };
+        let relationships = match self.include_relationships {
+            true => named_texts(&character.relationships),
+            false => Vec::new(),
+        };
+        let text = CharacterText {
+            name: character.character_name.clone(),
+            traits: character.personality_traits.clone(),
+            state,
+            goals: character.goals.clone(),
+            relationships,
+            recent_actions: character.recent_actions.clone(),
+            memories: character.memories.clone(),
+        };
+        self.character_draft(&text, Some(character.character_id.clone()), at)
+    }
+
+    fn character_draft(
+        &mut self,
+        text: &CharacterText,
+        id: Option<String>,
+        position: usize,
+    ) -> Result<(), StoryError> {
+        let words = self.prompts.render(text)?;
+        let priority = self.priorities.character;
+        let draft = Draft {
+            id: id.clone(),
+            text: words,
+            type_name: "character".to_owned(),
+            character_id: id,
+            ..Draft::new(
+                ElementKind::Character,
+                Layer::Characters,
+                CAST_READERS,
+                priority,
+            )
+        };
+        self.push(draft, &format!("character-{}", position + 1));
+        Ok(())
+    }
+
+    fn user_request(&mut self, request: &UserRequest, position: usize) -> Result<(), StoryError> {
+        let audience = match request.priority {
+            PriorityLevel::High => Audience::EVERYBODY,
+            PriorityLevel::Medium => Audience::of(&[Agent::Writer, Agent::Editor]),
+            PriorityLevel::Low => Audience::NOBODY,
+        };
+        let words = RequestText {
+            content: request.content.clone(),
+            target: request.target.clone(),
+            context: request.context.clone(),
+        };
+        let priority = self.priorities.user.of(request.priority);
+        let draft = Draft {
+            id: request.id.clone(),
+            text: self.words(&request.content, &words)?,
+            type_name: request.type_name.clone(),
+            ..Draft::new(
+                ElementKind::UserRequest,
+                Layer::Immediate,
+                audience,
+                priority,
+            )
+        };
+        self.push(draft, &format!("request-{}", position + 1));
+        Ok(())
+    }
+
+    /// Older editors: prompts, world, summary, chapters, cast and outline.
+    fn older_shape(&mut self, story: &StructuredContext) -> Result<(), StoryError> {
+        let priorities = self.priorities;
+        if let Some(prompts) = &story.system_prompts {
+            let writer = Audience::of(&[Agent::Writer]);
+            let editor = Audience::of(&[Agent::Editor]);
+            let everybody = Audience::EVERYBODY;
+            for (name, text, audience, priority) in [
+                (
+                    "mainPrefix",
+                    &prompts.main_prefix,
+                    everybody,
+                    priorities.system_prompt_prefix,
+                ),
+                (
+                    "mainSuffix",
+                    &prompts.main_suffix,
+                    everybody,
+                    priorities.system_prompt_suffix,
+                ),
+                (
+                    "assistantPrompt",
+                    &prompts.assistant_prompt,
+                    writer,
+                    priorities.assistant_prompt,
+                ),
+                (
+                    "editorPrompt",
+                    &prompts.editor_prompt,
+                    editor,
+                    priorities.editor_prompt,
+                ),
+            ] {
+                let Some(text) = text else { continue };
+                let kind = ElementKind::SystemInstruction;
+                let draft = Draft {
+                    text: text.clone(),
+                    type_name: name.to_owned(),
+                    ..Draft::new(kind, Layer::System, audience, priority)
+                };
+                self.push(draft, name);
+            }
+        }
+        let world = story
+            .worldbuilding
+            .as_ref()
+            .map(|world| ("worldbuilding", &world.content));
+        let summary = story
+            .story_summary
+            .as_ref()
+            .map(|summary| ("storySummary", &summary.summary));
+        for (name, text) in world.into_iter().chain(summary) {
+            let draft = Draft {
+                text: text.clone(),
+                type_name: name.to_owned(),
+                ..Draft::new(
+                    ElementKind::World,
+                    Layer::PlotAndWorld,
+                    WORLD_READERS,
+                    priorities.plot.medium,
+                )
+            };
+            self.push(draft, name);
+        }
+        let outline = story
+            .plot_context
+            .as_ref()
+            .and_then(|plot| plot.plot_outline.as_ref());
+        if let Some(outline) = outline {
+            let kind = "chapter outline".to_owned();
+            let text = self.words(
+                outline,
+                &PlotElementText {
+                    kind,
+                    content: outline.clone(),
+                },
+            )?;
+            let draft = Draft {
+                text,
+                type_name: "chapter_outline".to_owned(),
+                ..Draft::new(
+                    ElementKind::Plot,
+                    Layer::PlotAndWorld,
+                    STORY_READERS,
+                    priorities.plot.medium,
+                )
+            };
+            self.push(draft, "plotOutline");
+        }
+        for (position, chapter) in story.previous_chapters.iter().enumerate() {
+            let draft = Draft {
+                text: chapter.content.clone(),
+                keep_end: KeepEnd::End,
+                type_name: "chapter".to_owned(),
+                ..Draft::new(
+                    ElementKind::Passage,
+                    Layer::RecentStory,
+                    STORY_READERS,
+                    priorities.plot.medium,
+                )
+            };
+            let number = chapter
+                .number
+                .unwrap_or_else(|| i64::try_from(position + 1).unwrap_or(0));
+            self.push(draft, &format!("chapter-{number}"));
+        }
+        for (position, sheet) in story
+            .characters
+            .iter()
+            .filter(|sheet| !sheet.is_hidden)
+            .enumerate()
+        {
+            let text = character_of_sheet(sheet, self.include_relationships);
+            self.character_draft(&text, sheet.id.clone(), position)?;
+        }
+        Ok(())
+    }
+}
+
+fn refuse_duplicate_characters(characters: &[CharacterContext]) -> Result<(), StoryError> {
+    let mut seen = HashSet::new();
+    let faults: Vec<_> = characters
+        .iter()
+        .enumerate()
+        .filter(|(_, character)| !seen.insert(&character.character_id))
+        .map(|(position, character)| Fault {
+            path: [
+                "structured_context",
+                "character_contexts",
+                &position.to_string(),
+                "character_id",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            message: format!(
+                "{:?} is used by an earlier character",
+                character.character_id
+            ),
+        })
+        .collect();
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(StoryError::Invalid(faults))
+    }
+}
+
+fn plot_kind(type_name: &str) -> ElementKind {
+    match type_name.to_ascii_lowercase().as_str() {
+        "chapter" | "previous_chapter" | "recent_story" | "chapter_text" => ElementKind::Passage,
+        "world" | "worldbuilding" | "world_building" | "setting" | "lore" | "background"
+        | "story_summary" => ElementKind::World,
+        _ => ElementKind::Plot,
+    }
+}
+
+/// The phases named by `phase` or `phases` in a free-form object.
+fn phases(object: Option<&Map<String, Value>>, path: &[&str]) -> Result<Vec<Phase>, StoryError> {
+    let Some(object) = object else {
+        return Ok(Vec::new());
+    };
+    let mut phases = Vec::new();
+    for key in ["phase", "phases"] {
+        let named = match object.get(key) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(list)) => list.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        for name in named {
+            let phase = Phase::ALL
+                .into_iter()
+                .find(|phase| Some(phase.name()) == name.as_str());
+            let Some(phase) = phase else {
+                let known = Phase::ALL.map(Phase::name).join(", ");
+                let mut path: Vec<_> = path.iter().map(|&part| part.to_owned()).collect();
+                path.push(key.to_owned());
+                let message = format!("{name} is no phase; the phases are {known}");
+                return Err(StoryError::Invalid(vec![Fault { path, message }]));
+            };
+            phases.push(phase);
+        }
+    }
+    Ok(phases)
+}
+
+/// Named facts in the author's order; what has no value is left out.
+fn named_texts(fields: &Map<String, Value>) -> Vec<NamedText> {
+    fields
+        .iter()
+        .filter_map(|(name, value)| {
+            let value = in_words(value)?;
+            Some(NamedText {
+                name: name.replace('_', " "),
+                value,
+            })
+        })
+        .collect()
+}
+
+fn in_words(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => (!text.trim().is_empty()).then(|| text.clone()),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().filter_map(in_words).collect();
+            (!items.is_empty()).then(|| items.join(", "))
+        }
+        Value::Object(fields) => {
+            let fields: Vec<_> = named_texts(fields)
+                .into_iter()
+                .map(|field| format!("{}: {}", field.name, field.value))
+                .collect();
+            (!fields.is_empty()).then(|| fields.join(", "))
+        }
+        scalar => Some(scalar.to_string()),
+    }
+}
+
+/// The words older editors have for what is noted about a character.
+fn character_of_sheet(sheet: &CharacterSheet, include_relationships: bool) -> CharacterText {
+    const BOOKKEEPING: [&str; 4] = ["lastModified", "last_modified", "metadata", "relationships"];
+    let mut text = CharacterText {
+        name: sheet.name.clone(),
+        ..CharacterText::default()
+    };
+    let mut state = sheet.details.clone();
+    if include_relationships
+        && let Some(relationships) = state.get("relationships").and_then(in_words)
+    {
+        text.relationships = vec![NamedText {
+            name: "others".to_owned(),
+            value: relationships,
+        }];
+    }
+    state.retain(|name, value| !BOOKKEEPING.contains(&name.as_str()) && *value != Value::from(0));
+    text.state = named_texts(&state);
+    text
+}
