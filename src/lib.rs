@@ -2,4 +2,6 @@
 //! reading order. Arrows run downwards only; `app` alone knows everything.
 
 pub mod clock;
+/// Every setting: read, checked, and remembered with where it came from.
+pub mod config;
 pub mod ids;
