@@ -17,6 +17,7 @@ mod engine;
 mod faults;
 mod layers;
 mod reading;
+pub mod reference;
 pub mod registry;
 mod section;
 mod server;
