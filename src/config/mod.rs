@@ -22,6 +22,8 @@ pub mod registry;
 mod section;
 mod server;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod toml_file;
 mod validation;
 mod value;
