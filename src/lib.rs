@@ -20,4 +20,6 @@ pub mod store;
 pub mod tokens;
 
 pub mod clock;
+/// Every setting: read, checked, and remembered with where it came from.
+pub mod config;
 pub mod ids;

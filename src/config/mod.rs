@@ -1,0 +1,169 @@
+//! Every setting of the server: read, checked, and remembered with where it came from.
+//!
+//! The section files declare each setting once; typed fields, checks and documents all come from
+//! that declaration. This is the only room that reads the process environment. It never opens
+//! what a path names: whoever uses a file reports that it is missing.
+
+use std::fmt;
+
+mod agents;
+mod archive;
+mod checks;
+mod choice;
+mod context;
+mod distillation;
+mod dotenv;
+mod engine;
+mod faults;
+mod layers;
+mod reading;
+pub mod reference;
+pub mod registry;
+mod section;
+mod server;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod toml_file;
+mod validation;
+mod value;
+
+use reading::Reading;
+use section::{Section, Visitor};
+
+pub use agents::Agents;
+pub use archive::Archive;
+pub use choice::{AllocationMode, LogFormat, LogLevel, OverflowStrategy, TokenizerChoice};
+pub use context::Context;
+pub use distillation::Distillation;
+pub use engine::Engine;
+pub use faults::{ConfigFault, ConfigFaults};
+pub use registry::{Effect, registry};
+pub use server::Server;
+pub use sources::{Source, Sources};
+pub use validation::Validation;
+pub use value::{ByteCount, Kind, Secret};
+
+/// The settings in force, one field a section. A field is named like its setting, in lower case.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    pub engine: Engine,
+    pub context: Context,
+    pub agents: Agents,
+    pub distillation: Distillation,
+    pub validation: Validation,
+    pub archive: Archive,
+    in_use: Vec<SettingInUse>,
+    warnings: Vec<String>,
+}
+
+/// One setting as it was loaded, for a table a person reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingInUse {
+    pub name: &'static str,
+    /// As `.env` would write it; empty when unset, `****` for a secret.
+    pub value: String,
+    pub source: Source,
+    pub effect: Effect,
+    /// Whether the value is the default, whoever set it.
+    pub is_default: bool,
+}
+
+/// A setting that somebody set, but that changes nothing yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WithoutEffect {
+    pub name: &'static str,
+    pub source: Source,
+    pub waits_for: &'static str,
+}
+
+impl fmt::Display for WithoutEffect {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            source,
+            waits_for,
+        } = self;
+        write!(
+            formatter,
+            "{name} ({source}) has no effect yet: it waits for {waits_for}"
+        )
+    }
+}
+
+impl Config {
+    /// Reads every layer and checks everything before it answers: either all is well, or the
+    /// error names all that is wrong.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigFaults> {
+        let mut reading = Reading::of(sources);
+        let mut config = Self::visit(&mut reading);
+        let (in_use, warnings, faults) = reading.finish(&config);
+        config.in_use = in_use;
+        config.warnings = warnings;
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigFaults(faults))
+        }
+    }
+
+    /// For tests and benches: defaults, and these settings as if from the command line.
+    pub fn from_pairs(pairs: &[(&str, &str)]) -> Result<Self, ConfigFaults> {
+        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        Self::load(&Sources {
+            overrides: pairs.iter().map(own).collect(),
+            ..Sources::default()
+        })
+    }
+
+    /// Every setting with its value and where it came from, in the order of the documents.
+    pub fn settings(&self) -> impl Iterator<Item = &SettingInUse> {
+        self.in_use.iter()
+    }
+
+    /// What somebody set and that changes nothing yet. Legal, but never silent.
+    pub fn without_effect(&self) -> Vec<WithoutEffect> {
+        let set = self
+            .in_use
+            .iter()
+            .filter(|setting| setting.source != Source::Default);
+        set.filter_map(|setting| match setting.effect {
+            Effect::Now => None,
+            Effect::Later(waits_for) => Some(WithoutEffect {
+                name: setting.name,
+                source: setting.source.clone(),
+                waits_for,
+            }),
+        })
+        .collect()
+    }
+
+    /// What is legal and yet likely not meant: a typo in `.env`, or settings that disagree.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn visit(visitor: &mut impl Visitor) -> Self {
+        Self {
+            server: Server::visit(visitor),
+            engine: Engine::visit(visitor),
+            context: Context::visit(visitor),
+            agents: Agents::visit(visitor),
+            distillation: Distillation::visit(visitor),
+            validation: Validation::visit(visitor),
+            archive: Archive::visit(visitor),
+            in_use: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let mut reading = Reading::of(&Sources::default());
+        let mut config = Self::visit(&mut reading);
+        (config.in_use, config.warnings, _) = reading.finish(&config);
+        config
+    }
+}
