@@ -8,8 +8,12 @@ pub mod story;
 
 /// What the model sees, and the receipt that says why: filter, rank, budget, pack. Pure.
 pub mod context;
+/// Models that turn text into vectors.
+pub mod embedding;
 /// Models that write, behind one trait: llama.cpp in process, and a script for tests.
 pub mod engine;
+/// The models known by name, and how they are pulled.
+pub mod models;
 /// The words the models read, and their chat templates.
 pub mod prompts;
 /// Receipts, kept to be asked for by id.
