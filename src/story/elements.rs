@@ -28,6 +28,7 @@ pub struct Priorities {
     pub system_prompt_suffix: Priority,
     pub assistant_prompt: Priority,
     pub editor_prompt: Priority,
+    pub instruction: Priority,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,9 +117,15 @@ impl<'a> Converter<'a> {
         }
     }
 
-    pub(super) fn convert(mut self, story: &StructuredContext) -> Result<Vec<Element>, StoryError> {
+    /// All elements; `task` is what the prompt asks for anyway, and isn't said twice.
+    pub(super) fn convert(
+        mut self,
+        story: &StructuredContext,
+        task: Option<&str>,
+    ) -> Result<Vec<Element>, StoryError> {
         refuse_duplicate_characters(&story.character_contexts)?;
         self.older_shape(story)?;
+        self.older_plot_point(story, task)?;
         for (position, instruction) in story.system_instructions.iter().enumerate() {
             self.system_instruction(instruction, position)?;
         }
@@ -335,6 +342,35 @@ impl<'a> Converter<'a> {
             )
         };
         self.push(draft, &format!("request-{}", position + 1));
+        Ok(())
+    }
+
+    /// Older editors send a plot point beside the request's own.
+    fn older_plot_point(
+        &mut self,
+        story: &StructuredContext,
+        task: Option<&str>,
+    ) -> Result<(), StoryError> {
+        let plot_point = story
+            .plot_context
+            .as_ref()
+            .and_then(|plot| plot.plot_point.as_deref());
+        let Some(content) = plot_point.map(str::trim).filter(|&text| Some(text) != task) else {
+            return Ok(());
+        };
+        let request = RequestText {
+            content: content.to_owned(),
+            target: None,
+            context: None,
+        };
+        let kind = ElementKind::UserRequest;
+        let priority = self.priorities.instruction;
+        let draft = Draft {
+            text: self.words(content, &request)?,
+            type_name: "plotPoint".to_owned(),
+            ..Draft::new(kind, Layer::Immediate, Audience::EVERYBODY, priority)
+        };
+        self.push(draft, "plotPoint");
         Ok(())
     }
 

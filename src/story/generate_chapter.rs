@@ -87,6 +87,7 @@ impl StoryService {
             profile: &self.settings.chapter,
             story: &request.structured_context,
             config: &config,
+            task: plot_point.as_deref(),
             stop: Vec::new(),
             messages: &|parts| {
                 writer::chapter_messages(&self.prompts, parts, plot_point.as_deref())

@@ -41,6 +41,8 @@ pub(super) struct Job<'a> {
     pub(super) profile: &'a Profile,
     pub(super) story: &'a StructuredContext,
     pub(super) config: &'a ContextProcessingConfig,
+    /// What the agent is asked to do, in the author's words.
+    pub(super) task: Option<&'a str>,
     pub(super) stop: Vec<String>,
     /// The agent's prompt around an assembled context.
     pub(super) messages: &'a dyn Fn(StoryParts) -> Result<Vec<Message>, PromptError>,
@@ -67,7 +69,7 @@ impl StoryService {
             &self.settings.priorities,
             job.config.include_relationships.unwrap_or(true),
         )
-        .convert(job.story)?;
+        .convert(job.story, job.task)?;
         let counted = started.elapsed();
 
         let window = self.window(job)?;

@@ -15,7 +15,7 @@ pub use self::container::{
     CharacterContext, CharacterState, ContextProcessingConfig, CustomFilters, MinPriority,
     PlotElement, PriorityLevel, StructuredContext, SystemInstruction, UserRequest,
 };
-pub use self::elements::Priorities;
+pub use self::elements::{Levels, Priorities};
 pub use self::events::{ContextMetadata, JobPhase, StoryEvent};
 use crate::agents::Profile;
 use crate::clock::Clock;

@@ -46,13 +46,30 @@ impl Grammars {
             })
             .as_ref()
             .map_err(|error| EngineError::Schema(error.clone()))?;
-        let grammar = TopLevelGrammar::from_json_schema(schema.clone());
+        let grammar = TopLevelGrammar::from_json_schema(compact(schema));
         let matcher = Matcher::new(factory.create_parser(grammar));
         match matcher.get_error() {
             Some(error) => Err(EngineError::Schema(error)),
             None => Ok(matcher),
         }
     }
+}
+
+/// Between values just the white space that Python's `json.dumps` writes, which models know best.
+/// Where any is allowed, a small model can write line ends until its tokens are spent.
+fn compact(schema: &serde_json::Value) -> serde_json::Value {
+    let mut schema = schema.clone();
+    if let Some(root) = schema.as_object_mut() {
+        root.insert(
+            "x-guidance".to_owned(),
+            serde_json::json!({
+                "whitespace_flexible": false,
+                "item_separator": ", ",
+                "key_separator": ": ",
+            }),
+        );
+    }
+    schema
 }
 
 /// The sampler of one request.

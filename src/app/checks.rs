@@ -1,0 +1,208 @@
+//! What has to be right before a server serves: configuration, prompts, schemas, model, embedder,
+//! database. `serve` looks before it binds; `check` looks harder and loads the models.
+
+use std::time::Duration;
+
+use crate::agents;
+use crate::config::Config;
+use crate::embedding::MiniLm;
+use crate::engine::llama::{LlamaEngine, inspect_model_file};
+use crate::engine::{Engine, EngineState};
+use crate::http;
+use crate::models;
+use crate::prompts::Prompts;
+use crate::store::Store;
+
+/// One thing looked at.
+#[derive(Debug)]
+pub struct Check {
+    pub what: &'static str,
+    pub verdict: Verdict,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Ok,
+    /// The server runs, with less.
+    Warning,
+    /// The server does not start.
+    Fault,
+}
+
+impl Check {
+    fn new(what: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self {
+            what,
+            verdict,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// How hard to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Milliseconds: files are there and look right.
+    Quick,
+    /// Models are loaded and used once.
+    Thorough,
+}
+
+/// All checks, in the order in which a server needs the things.
+pub async fn run(config: &Config, depth: Depth) -> Vec<Check> {
+    let mut checks = configuration(config);
+    checks.push(prompts(config));
+    checks.push(schemas(config));
+    checks.push(database(config));
+    checks.push(model(config, depth).await);
+    checks.push(embedder(config, depth));
+    checks
+}
+
+fn configuration(config: &Config) -> Vec<Check> {
+    const WHAT: &str = "configuration";
+    let set = config
+        .settings()
+        .filter(|setting| !setting.is_default)
+        .count();
+    let mut checks = vec![Check::new(
+        WHAT,
+        Verdict::Ok,
+        format!("{set} settings differ from their defaults"),
+    )];
+    let warning = |detail: String| Check::new(WHAT, Verdict::Warning, detail);
+    checks.extend(config.warnings().iter().cloned().map(warning));
+    checks.extend(
+        config
+            .without_effect()
+            .iter()
+            .map(|setting| warning(setting.to_string())),
+    );
+    checks
+}
+
+fn prompts(config: &Config) -> Check {
+    const WHAT: &str = "prompts";
+    let prompts = match Prompts::load(config.server.prompts_dir.as_deref()) {
+        Ok(prompts) => prompts,
+        Err(error) => return Check::new(WHAT, Verdict::Fault, error.to_string()),
+    };
+    let faults: Vec<_> = agents::check_prompts(&prompts)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if !faults.is_empty() {
+        return Check::new(WHAT, Verdict::Fault, faults.join("\n"));
+    }
+    let count = Prompts::files().count();
+    let detail = match prompts.overridden() {
+        [] => format!("{count} templates, as shipped"),
+        own => format!("{count} templates, of them your own: {}", own.join(", ")),
+    };
+    Check::new(WHAT, Verdict::Ok, detail)
+}
+
+fn schemas(config: &Config) -> Check {
+    const WHAT: &str = "schemas";
+    let schemas = http::wire_schemas();
+    for (name, schema) in &schemas {
+        if let Err(error) = jsonschema::validator_for(schema) {
+            return Check::new(
+                WHAT,
+                Verdict::Fault,
+                format!("{name} is no JSON Schema: {error}"),
+            );
+        }
+    }
+    let paths = http::openapi_document(&config.server.api_v1_str)["paths"]
+        .as_object()
+        .map_or(0, serde_json::Map::len);
+    Check::new(
+        WHAT,
+        Verdict::Ok,
+        format!("{} types, {paths} paths in OpenAPI", schemas.len()),
+    )
+}
+
+fn database(config: &Config) -> Check {
+    const WHAT: &str = "database";
+    match Store::open(&config.server.db_path) {
+        Ok(_) => Check::new(
+            WHAT,
+            Verdict::Ok,
+            format!("in {}", config.server.db_path.display()),
+        ),
+        Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
+    }
+}
+
+async fn model(config: &Config, depth: Depth) -> Check {
+    const WHAT: &str = "model";
+    let Some(path) = super::model_path(config) else {
+        return Check::new(WHAT, Verdict::Warning, super::missing_model().to_string());
+    };
+    if let Err(error) = inspect_model_file(&path) {
+        return Check::new(WHAT, Verdict::Warning, error.to_string());
+    }
+    if depth == Depth::Quick {
+        return Check::new(WHAT, Verdict::Ok, path.display().to_string());
+    }
+    let engine = match LlamaEngine::start(super::llama_settings(config, path)) {
+        Ok(engine) => engine,
+        Err(error) => return Check::new(WHAT, Verdict::Warning, error.to_string()),
+    };
+    let status = wait_until_loaded(&engine, |_| {}).await;
+    match (status.state, status.window) {
+        (EngineState::Ready, Some(window)) => {
+            let name = status.model.unwrap_or_default();
+            Check::new(
+                WHAT,
+                Verdict::Ok,
+                format!("{name}, window of {window} tokens"),
+            )
+        }
+        _ => Check::new(WHAT, Verdict::Warning, status.error.unwrap_or_default()),
+    }
+}
+
+/// Waits for a model that is loading; `progress` hears shares from 0 to 1.
+pub async fn wait_until_loaded(
+    engine: &dyn Engine,
+    mut progress: impl FnMut(f32),
+) -> crate::engine::EngineStatus {
+    const LOOK_EVERY: Duration = Duration::from_millis(50);
+    loop {
+        let status = engine.status();
+        if status.state != EngineState::Loading {
+            return status;
+        }
+        progress(status.progress.unwrap_or_default());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn embedder(config: &Config, depth: Depth) -> Check {
+    const WHAT: &str = "embedder";
+    let folder = models::sentence_embedder_dir(&config.engine.models_dir);
+    let looked = match depth {
+        Depth::Quick => MiniLm::inspect(&folder).map(|_| folder.display().to_string()),
+        Depth::Thorough => MiniLm::load(&folder).and_then(|embedder| {
+            use crate::embedding::Embedder as _;
+            embedder.embed(&["Once upon a time."])?;
+            Ok(format!(
+                "{}, {} dimensions",
+                embedder.id(),
+                embedder.dimensions()
+            ))
+        }),
+    };
+    match looked {
+        Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
+        Err(error) => Check::new(
+            WHAT,
+            Verdict::Warning,
+            format!("{error}; fetch it with `rhapsode models pull all-minilm-l6-v2`"),
+        ),
+    }
+}

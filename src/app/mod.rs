@@ -1,0 +1,168 @@
+//! From configuration to a running server. The only room that knows all others.
+
+pub mod checks;
+mod settings;
+mod shutdown;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use self::settings::{HttpParts, log_settings};
+pub use self::shutdown::signals;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::llama::{LlamaEngine, LlamaSettings};
+use crate::engine::{Engine, EngineError};
+use crate::http::{self, AppState, HttpSettings, Lifecycle};
+use crate::ids::Ids;
+use crate::models;
+use crate::prompts::Prompts;
+use crate::receipts::ReceiptBook;
+use crate::store::Store;
+use crate::story::StoryService;
+use crate::tokens::Tokenizers;
+
+/// Everything a server is made of. Tests put in a scripted engine, a fixed clock and seeded ids.
+pub struct Parts {
+    pub engine: Arc<dyn Engine>,
+    pub prompts: Arc<Prompts>,
+    /// `None` where nothing is to be kept.
+    pub store: Option<Store>,
+    pub clock: Clock,
+    pub ids: Ids,
+}
+
+/// A server that can be asked in process or bound to a port.
+pub struct App {
+    pub state: AppState,
+    http: HttpSettings,
+    grace: std::time::Duration,
+}
+
+impl Parts {
+    /// The real ones: starts loading the model, opens the database.
+    pub fn of(config: &Config, prompts: Prompts) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let store = Store::open(&config.server.db_path)?;
+        Ok(Self {
+            engine: Arc::new(start_engine(config)?),
+            prompts: Arc::new(prompts),
+            store: Some(store),
+            ids: Ids::unpredictable(clock.clone()),
+            clock,
+        })
+    }
+}
+
+impl App {
+    pub fn new(config: &Config, parts: Parts) -> Self {
+        let engine = parts.engine;
+        let for_tokenizers = Arc::clone(&engine);
+        let tokenizers = Arc::new(Tokenizers::new(
+            settings::tokenizer(config),
+            config.context.context_enable_caching,
+            move || for_tokenizers.counter(),
+        ));
+        let kept = config.context.receipts_kept as usize;
+        let keeps_receipts = config.context.context_enable_monitoring && kept > 0;
+        let receipts = parts
+            .store
+            .filter(|_| keeps_receipts)
+            .map(|store| ReceiptBook::new(store, kept));
+        let story = Arc::new(StoryService {
+            engine: Arc::clone(&engine),
+            prompts: parts.prompts,
+            tokenizers: Arc::clone(&tokenizers),
+            receipts: receipts.clone(),
+            clock: parts.clock,
+            ids: parts.ids,
+            settings: settings::story(config),
+        });
+        let HttpParts {
+            http,
+            token_limits,
+            grace,
+        } = settings::http(config);
+        let state = AppState {
+            story,
+            engine,
+            tokenizers,
+            receipts,
+            token_limits: Arc::new(token_limits),
+            lifecycle: Lifecycle::default(),
+        };
+        Self { state, http, grace }
+    }
+
+    pub fn router(&self) -> Router {
+        http::router(self.state.clone(), &self.http)
+    }
+
+    /// Serves until `stop` fires, then lets open streams finish for a while. A second firing, of
+    /// `stop_now`, ends them at once.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+        stop_now: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let router = self.router();
+        let hard_stop = self.state.lifecycle.hard_stop.clone();
+        let grace = self.grace;
+        let stopping = stop.clone();
+        let deadline = tokio::spawn(async move {
+            stopping.cancelled().await;
+            tokio::select! {
+                () = tokio::time::sleep(grace) => {}
+                () = stop_now.cancelled() => {}
+            }
+            hard_stop.cancel();
+        });
+        axum::serve(listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+            .context("the server stopped unexpectedly")?;
+        deadline.abort();
+        Ok(())
+    }
+}
+
+/// The model file the settings name, else the catalogue's default if it was fetched.
+pub fn model_path(config: &Config) -> Option<PathBuf> {
+    let fetched = || models::default_text_model(&config.engine.models_dir);
+    config.engine.model_path.clone().or_else(fetched)
+}
+
+fn start_engine(config: &Config) -> anyhow::Result<LlamaEngine> {
+    let Some(model_path) = model_path(config) else {
+        return Ok(LlamaEngine::absent(NO_MODEL));
+    };
+    LlamaEngine::start(llama_settings(config, model_path)).context("no thread for the engine")
+}
+
+const NO_MODEL: &str = "no model is configured: run `rhapsode models pull smollm2-135m-instruct`, \
+    or set MODEL_PATH to a GGUF file, and start the server again";
+
+/// What there is to say about a missing model.
+pub fn missing_model() -> EngineError {
+    EngineError::Unavailable(NO_MODEL.to_owned())
+}
+
+/// How the engine is to run this file.
+pub fn llama_settings(config: &Config, model_path: PathBuf) -> LlamaSettings {
+    let engine = &config.engine;
+    LlamaSettings {
+        model_path,
+        window: engine.llm_n_ctx.into(),
+        // -1 is all of them.
+        gpu_layers: u32::try_from(engine.llm_n_gpu_layers).ok(),
+        threads: engine.llm_n_threads.map(|threads| threads as usize),
+        queue_size: engine.llm_queue_size,
+        verbose: engine.llm_verbose,
+    }
+}

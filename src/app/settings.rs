@@ -1,0 +1,147 @@
+//! The settings as each room wants them: the configuration speaks in names and numbers, the rooms in
+//! their own types.
+
+use std::time::Duration;
+
+use crate::agents::Profile;
+use crate::config::{self, Config};
+use crate::context::{AllocationMode, LayerBudgets, OverflowStrategy, Priority};
+use crate::engine::Sampling;
+use crate::http::{HttpSettings, TokenLimits};
+use crate::story::{Levels, Priorities, StorySettings};
+use crate::telemetry::LogSettings;
+use crate::tokens::{TiktokenCounter, TokenCount, TokenizerChoice};
+
+pub(super) fn story(config: &Config) -> StorySettings {
+    let context = &config.context;
+    let agents = &config.agents;
+    let most_prompt_tokens = context.context_max_tokens - context.context_buffer_tokens;
+    StorySettings {
+        budgets: LayerBudgets(layers(config).map(TokenCount::new)),
+        most_prompt_tokens: most_prompt_tokens.into(),
+        allocation: match context.context_allocation_mode {
+            config::AllocationMode::Static => AllocationMode::Static,
+            config::AllocationMode::Dynamic => AllocationMode::Dynamic,
+            config::AllocationMode::Adaptive => AllocationMode::Adaptive,
+        },
+        overflow: match context.context_overflow_strategy {
+            config::OverflowStrategy::Reject => OverflowStrategy::Reject,
+            config::OverflowStrategy::Truncate => OverflowStrategy::Truncate,
+            config::OverflowStrategy::Borrow => OverflowStrategy::Borrow,
+            config::OverflowStrategy::Reallocate => OverflowStrategy::Reallocate,
+        },
+        high_priority: Priority::new(context.context_high_priority_threshold),
+        lowest_priority: Priority::new(context.context_min_priority_threshold),
+        priorities: priorities(context),
+        assembly_limit: Duration::from_millis(context.context_assembly_timeout),
+        generation_limit: Duration::from_secs(config.engine.llm_generation_timeout_seconds),
+        chapter: Profile {
+            sampling: sampling(config, agents.endpoint_generate_chapter_temperature),
+            max_tokens: agents.endpoint_generate_chapter_max_tokens.into(),
+        },
+    }
+}
+
+fn layers(config: &Config) -> [usize; 5] {
+    let context = &config.context;
+    [
+        context.context_layer_a_tokens,
+        context.context_layer_b_tokens,
+        context.context_layer_c_tokens,
+        context.context_layer_d_tokens,
+        context.context_layer_e_tokens,
+    ]
+    .map(|tokens| tokens as usize)
+}
+
+fn priorities(context: &config::Context) -> Priorities {
+    Priorities {
+        plot: Levels {
+            high: Priority::new(context.context_priority_plot_high),
+            medium: Priority::new(context.context_priority_plot_medium),
+            low: Priority::new(context.context_priority_plot_low),
+        },
+        user: Levels {
+            high: Priority::new(context.context_priority_user_high),
+            medium: Priority::new(context.context_priority_user_medium),
+            low: Priority::new(context.context_priority_user_low),
+        },
+        system: Levels {
+            high: Priority::new(context.context_priority_system_high),
+            medium: Priority::new(context.context_priority_system_medium),
+            low: Priority::new(context.context_priority_system_low),
+        },
+        character: Priority::new(context.context_priority_character),
+        system_prompt_prefix: Priority::new(context.context_adapter_system_prefix_priority),
+        system_prompt_suffix: Priority::new(context.context_adapter_system_suffix_priority),
+        assistant_prompt: Priority::new(context.context_adapter_writing_assistant_priority),
+        editor_prompt: Priority::new(context.context_adapter_writing_editor_priority),
+        instruction: Priority::new(context.context_adapter_instruction_priority),
+    }
+}
+
+fn sampling(config: &Config, temperature: f32) -> Sampling {
+    let engine = &config.engine;
+    Sampling {
+        temperature,
+        top_p: engine.llm_top_p,
+        top_k: engine.llm_top_k,
+        min_p: engine.llm_min_p,
+        repeat_penalty: engine.llm_repeat_penalty,
+        presence_penalty: 0.0,
+        frequency_penalty: 0.0,
+        seed: 0,
+    }
+}
+
+pub(super) fn tokenizer(config: &Config) -> TokenizerChoice {
+    match config.context.tokenizer {
+        config::TokenizerChoice::Auto => TokenizerChoice::Auto,
+        config::TokenizerChoice::Model => TokenizerChoice::Model,
+        config::TokenizerChoice::O200k => TokenizerChoice::Tiktoken(TiktokenCounter::O200k),
+        config::TokenizerChoice::Cl100k => TokenizerChoice::Tiktoken(TiktokenCounter::Cl100k),
+        config::TokenizerChoice::Estimate => TokenizerChoice::Estimate,
+    }
+}
+
+/// What `http/` and its life need.
+pub struct HttpParts {
+    pub http: HttpSettings,
+    pub token_limits: TokenLimits,
+    /// How long open streams may go on after the server was told to stop.
+    pub grace: Duration,
+}
+
+pub(super) fn http(config: &Config) -> HttpParts {
+    let server = &config.server;
+    HttpParts {
+        http: HttpSettings {
+            api_prefix: server.api_v1_str.trim_end_matches('/').to_owned(),
+            cors_origins: server.cors_origins.clone(),
+            max_request_bytes: usize::try_from(server.max_request_bytes.0).unwrap_or(usize::MAX),
+            debug: server.debug,
+        },
+        token_limits: TokenLimits {
+            window: config.engine.llm_n_ctx as usize,
+            max_generation: config.engine.llm_max_tokens as usize,
+            max_context_tokens: config.context.context_max_tokens as usize,
+            buffer_tokens: config.context.context_buffer_tokens as usize,
+            layers: layers(config),
+        },
+        grace: Duration::from_secs(server.shutdown_grace_seconds),
+    }
+}
+
+pub fn log_settings(config: &Config) -> LogSettings {
+    LogSettings {
+        level: match config.server.log_level {
+            config::LogLevel::Trace => tracing::Level::TRACE,
+            config::LogLevel::Debug => tracing::Level::DEBUG,
+            config::LogLevel::Info => tracing::Level::INFO,
+            config::LogLevel::Warn => tracing::Level::WARN,
+            config::LogLevel::Error => tracing::Level::ERROR,
+        },
+        json: config.server.log_format == config::LogFormat::Json,
+        generations: config.engine.llm_verbose_generation,
+    }
+}

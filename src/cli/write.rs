@@ -1,0 +1,214 @@
+//! `rhapsode write`: a chapter to the terminal as it comes. The chapter goes to standard output and
+//! nothing else does, so that it can be sent to a file; progress and receipt go to standard error.
+
+use std::io::{IsTerminal, Read, Write as _};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use futures_util::StreamExt;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::check::table;
+use crate::app::checks::wait_until_loaded;
+use crate::app::{App, Parts};
+use crate::config::Config;
+use crate::context::{Outcome, Receipt};
+use crate::engine::{EngineState, FinishReason};
+use crate::prompts::Prompts;
+use crate::story::StoryEvent;
+use crate::story::generate_chapter::{GenerateChapterRequest, GenerateChapterResponse};
+
+#[derive(Debug, Args)]
+pub(super) struct Write {
+    /// A request as POST /generate-chapter takes it; - reads standard input
+    file: PathBuf,
+}
+
+impl Write {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let request = self.request()?;
+        let prompts = Prompts::load(config.server.prompts_dir.as_deref())?;
+        let app = App::new(&config, Parts::of(&config, prompts)?);
+        let line = progress_line();
+        let status = wait_until_loaded(&*app.state.engine, |share| {
+            line.set_message(format!("loading the model, {:.0} %", share * 100.0));
+        })
+        .await;
+        if status.state != EngineState::Ready {
+            line.finish_and_clear();
+            anyhow::bail!(status.error.unwrap_or_default());
+        }
+        let chapter = Arc::clone(&app.state.story)
+            .generate_chapter(request)
+            .await?;
+        tokio::select! {
+            response = follow(chapter.write(), &line) => report(&response?),
+            _ = tokio::signal::ctrl_c() => {
+                line.finish_and_clear();
+                println!();
+                anyhow::bail!("stopped");
+            }
+        }
+    }
+
+    fn request(&self) -> anyhow::Result<GenerateChapterRequest> {
+        let shown = self.file.display();
+        let mut text = Vec::new();
+        if self.file.as_os_str() == "-" {
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .context("standard input can't be read")?;
+        } else {
+            text = std::fs::read(&self.file).with_context(|| format!("{shown} can't be read"))?;
+        }
+        let mut json = serde_json::Deserializer::from_slice(&text);
+        serde_path_to_error::deserialize(&mut json)
+            .with_context(|| format!("{shown} is no request for a chapter"))
+    }
+}
+
+/// Prints the text as it comes, and keeps the progress line below it.
+async fn follow(
+    events: impl futures_util::Stream<Item = StoryEvent<GenerateChapterResponse>>,
+    line: &ProgressBar,
+) -> anyhow::Result<GenerateChapterResponse> {
+    let mut events = pin!(events);
+    let started = Instant::now();
+    let mut pieces = 0_u32;
+    while let Some(event) = events.next().await {
+        match event {
+            StoryEvent::Status {
+                message, progress, ..
+            } => {
+                line.set_message(format!("{progress} % {message}"));
+            }
+            StoryEvent::Context(receipt) => line.set_message(format!(
+                "reading {} tokens, {} of them cached",
+                receipt.prompt.tokens, receipt.prompt.predicted_cached_tokens
+            )),
+            StoryEvent::Partial(piece) => {
+                pieces += 1;
+                show(line, &piece)?;
+                let rate = f64::from(pieces) / started.elapsed().as_secs_f64();
+                line.set_message(format!("writing: {pieces} tokens, {rate:.0} a second"));
+            }
+            StoryEvent::Result(response) => {
+                line.finish_and_clear();
+                println!();
+                return Ok(*response);
+            }
+            StoryEvent::Error(error) => {
+                line.finish_and_clear();
+                println!();
+                return Err(error.into());
+            }
+        }
+    }
+    anyhow::bail!("the job ended without a result")
+}
+
+/// The progress line would be drawn into a sentence that is still being written, so on a terminal
+/// it only shows until the text begins.
+fn show(line: &ProgressBar, piece: &str) -> anyhow::Result<()> {
+    if std::io::stdout().is_terminal() && !line.is_finished() {
+        line.finish_and_clear();
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(piece.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn progress_line() -> ProgressBar {
+    const DRAWN_EVERY: Duration = Duration::from_millis(100);
+    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // The template is a constant that parses.
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        line.set_style(style);
+    }
+    line.enable_steady_tick(DRAWN_EVERY);
+    line
+}
+
+fn report(response: &GenerateChapterResponse) -> anyhow::Result<ExitCode> {
+    let metadata = &response.metadata;
+    let context = response
+        .context_metadata
+        .as_ref()
+        .context("the answer has no receipt")?;
+    let receipt = &context.receipt;
+    eprintln!("\n{}", receipt_table(receipt));
+    eprintln!("{}", layer_table(receipt));
+    for note in &receipt.notes {
+        eprintln!("note: {note}");
+    }
+    let seconds = metadata.timings.decode_ms / 1e3;
+    let rate = metadata.usage.completion_tokens.get() as f64 / seconds.max(1e-9);
+    eprintln!(
+        "{} words, {} tokens at {rate:.0} a second; prompt of {} tokens, {} of them cached; window {}",
+        response.word_count,
+        metadata.usage.completion_tokens,
+        metadata.usage.prompt_tokens,
+        metadata.usage.cached_tokens,
+        receipt.budget.window,
+    );
+    if metadata.finish_reason == FinishReason::Length {
+        eprintln!("the chapter stopped at its token limit, not at its end");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn receipt_table(receipt: &Receipt) -> comfy_table::Table {
+    let mut table = table([
+        "element",
+        "type",
+        "layer",
+        "priority",
+        "tokens",
+        "in prompt",
+        "why",
+    ]);
+    for element in &receipt.elements {
+        let outcome = match element.outcome {
+            Outcome::Kept => "kept".to_owned(),
+            Outcome::Trimmed => format!("trimmed to {}", element.tokens_used),
+            Outcome::Dropped => "dropped".to_owned(),
+        };
+        table.add_row([
+            &element.id,
+            &element.type_name,
+            &element.layer.letter().to_string(),
+            &element.priority.get().to_string(),
+            &element.tokens.to_string(),
+            &outcome,
+            element.reason.in_words(),
+        ]);
+    }
+    table
+}
+
+fn layer_table(receipt: &Receipt) -> comfy_table::Table {
+    let mut table = table([
+        "layer",
+        "configured",
+        "scaled",
+        "allocated",
+        "needed",
+        "used",
+    ]);
+    for layer in &receipt.layers {
+        table.add_row([
+            layer.layer.title().to_owned(),
+            layer.configured.to_string(),
+            layer.scaled.to_string(),
+            layer.allocated.to_string(),
+            layer.needed.to_string(),
+            layer.used.to_string(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,135 @@
+//! How a job's events reach the client: as server-sent events while it works, or as one JSON object
+//! at its end (`Accept: application/json`, or `?stream=false`).
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use async_stream::stream;
+use axum::Json;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::Lifecycle;
+use super::error::ApiError;
+use super::wire::WireEvent;
+use crate::engine::EngineError;
+use crate::story::StoryEvent;
+
+/// How often a quiet stream sends a comment, so that proxies don't close it.
+const COMMENT_EVERY: Duration = Duration::from_secs(15);
+
+/// What the client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Events,
+    Json,
+}
+
+#[derive(Deserialize)]
+struct StreamParameter {
+    stream: Option<bool>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let Query(parameter) = Query::<StreamParameter>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::new(super::Code::BadRequest, "?stream is true or false"))?;
+        Ok(match parameter.stream {
+            Some(true) => Self::Events,
+            Some(false) => Self::Json,
+            None if accepts_only_json(parts) => Self::Json,
+            None => Self::Events,
+        })
+    }
+}
+
+/// Browsers and curl accept anything; only who names JSON and not the stream wants JSON.
+fn accepts_only_json(parts: &Parts) -> bool {
+    let accept = parts
+        .headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| {
+        accept.contains("application/json") && !accept.contains("text/event-stream")
+    })
+}
+
+/// The job's events as the client wants them.
+pub(super) async fn answer<T: Serialize + Send + 'static>(
+    events: impl Stream<Item = StoryEvent<T>> + Send + 'static,
+    wanted: Wanted,
+    lifecycle: &Lifecycle,
+) -> Result<Response, ApiError> {
+    let events = until_shutdown(events, lifecycle.clone());
+    match wanted {
+        Wanted::Events => Ok(server_sent_events(events)),
+        Wanted::Json => Ok(Json(result(events).await?).into_response()),
+    }
+}
+
+/// axum waits for open streams when it shuts down, so they must end by themselves.
+fn until_shutdown<T: Send>(
+    events: impl Stream<Item = StoryEvent<T>> + Send,
+    lifecycle: Lifecycle,
+) -> impl Stream<Item = StoryEvent<T>> + Send {
+    stream! {
+        let mut events = pin!(events);
+        loop {
+            let next = tokio::select! {
+                () = lifecycle.hard_stop.cancelled() => {
+                    yield StoryEvent::Error(EngineError::ShuttingDown.into());
+                    return;
+                }
+                next = events.next() => next,
+            };
+            match next {
+                Some(event) => yield event,
+                None => return,
+            }
+        }
+    }
+}
+
+async fn result<T>(events: impl Stream<Item = StoryEvent<T>>) -> Result<T, ApiError> {
+    let mut events = pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            StoryEvent::Result(result) => return Ok(*result),
+            StoryEvent::Error(error) => return Err(error.into()),
+            StoryEvent::Status { .. } | StoryEvent::Context(_) | StoryEvent::Partial(_) => {}
+        }
+    }
+    Err(ApiError::internal("the job ended without a result"))
+}
+
+/// Frames of `data: <json>` only; quiet spells are bridged by comments, which clients ignore.
+fn server_sent_events<T: Serialize + Send + 'static>(
+    events: impl Stream<Item = StoryEvent<T>> + Send + 'static,
+) -> Response {
+    let frames = events.map(|event| {
+        let event = WireEvent::from(event);
+        // The types are ours and have only string keys, so they can be written as JSON.
+        Ok::<_, Infallible>(Event::default().json_data(event).unwrap_or_default())
+    });
+    let mut response = Sse::new(frames)
+        .keep_alive(KeepAlive::new().interval(COMMENT_EVERY))
+        .into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+    // nginx would otherwise hold the text back until its buffer is full.
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}

@@ -1,0 +1,373 @@
+//! One error for all routes, and one table: code → status → log level → title. A handler's `?` makes
+//! an [`ApiError`]; it travels in the response's extensions, and one layer renders and logs it.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tracing::Level;
+
+use crate::context::ContextError;
+use crate::engine::EngineError;
+use crate::store::StoreError;
+use crate::story::StoryError;
+
+/// What went wrong, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    MalformedJson,
+    ValidationFailed,
+    ContextTooLarge,
+    ContradictoryFilters,
+    BodyTooLarge,
+    BadRequest,
+    NotFound,
+    MethodNotAllowed,
+    QueueFull,
+    LlmLoading,
+    LlmNotAvailable,
+    LlmFailed,
+    EmptyAnswer,
+    DeadlinePassed,
+    ShuttingDown,
+    Internal,
+}
+
+impl Code {
+    /// Wire name, status, level of the log line, title.
+    fn row(self) -> (&'static str, StatusCode, Level, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::MalformedJson => (
+                "MALFORMED_JSON",
+                S::UNPROCESSABLE_ENTITY,
+                Level::INFO,
+                "The body is not JSON",
+            ),
+            Self::ValidationFailed => (
+                "VALIDATION_FAILED",
+                S::UNPROCESSABLE_ENTITY,
+                Level::INFO,
+                "The request is not valid",
+            ),
+            Self::ContextTooLarge => (
+                "CONTEXT_TOO_LARGE",
+                S::UNPROCESSABLE_ENTITY,
+                Level::INFO,
+                "The context does not fit",
+            ),
+            Self::ContradictoryFilters => (
+                "CONTRADICTORY_FILTERS",
+                S::UNPROCESSABLE_ENTITY,
+                Level::INFO,
+                "The filters contradict each other",
+            ),
+            Self::BodyTooLarge => (
+                "BODY_TOO_LARGE",
+                S::PAYLOAD_TOO_LARGE,
+                Level::INFO,
+                "The body is too large",
+            ),
+            Self::BadRequest => (
+                "BAD_REQUEST",
+                S::BAD_REQUEST,
+                Level::INFO,
+                "The request cannot be read",
+            ),
+            Self::NotFound => (
+                "NOT_FOUND",
+                S::NOT_FOUND,
+                Level::INFO,
+                "There is nothing here",
+            ),
+            Self::MethodNotAllowed => (
+                "METHOD_NOT_ALLOWED",
+                S::METHOD_NOT_ALLOWED,
+                Level::INFO,
+                "This path has no such method",
+            ),
+            Self::QueueFull => (
+                "QUEUE_FULL",
+                S::TOO_MANY_REQUESTS,
+                Level::WARN,
+                "Too many requests are waiting",
+            ),
+            Self::LlmLoading => (
+                "LLM_LOADING",
+                S::SERVICE_UNAVAILABLE,
+                Level::INFO,
+                "The model is loading",
+            ),
+            Self::LlmNotAvailable => (
+                "LLM_NOT_AVAILABLE",
+                S::SERVICE_UNAVAILABLE,
+                Level::WARN,
+                "There is no model",
+            ),
+            Self::LlmFailed => (
+                "LLM_FAILED",
+                S::INTERNAL_SERVER_ERROR,
+                Level::ERROR,
+                "The model failed",
+            ),
+            Self::EmptyAnswer => (
+                "EMPTY_ANSWER",
+                S::BAD_GATEWAY,
+                Level::WARN,
+                "The model wrote nothing",
+            ),
+            Self::DeadlinePassed => (
+                "DEADLINE_PASSED",
+                S::GATEWAY_TIMEOUT,
+                Level::WARN,
+                "It took too long",
+            ),
+            Self::ShuttingDown => (
+                "SHUTTING_DOWN",
+                S::SERVICE_UNAVAILABLE,
+                Level::INFO,
+                "The server is stopping",
+            ),
+            Self::Internal => (
+                "INTERNAL",
+                S::INTERNAL_SERVER_ERROR,
+                Level::ERROR,
+                "Something broke",
+            ),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    pub fn status(self) -> StatusCode {
+        self.row().1
+    }
+
+    pub(super) fn level(self) -> Level {
+        self.row().2
+    }
+
+    fn title(self) -> &'static str {
+        self.row().3
+    }
+}
+
+/// An error on its way to a client. `detail` is for everybody; `cause` only for the log, and for
+/// clients while `DEBUG` is on.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    pub code: Code,
+    pub detail: String,
+    pub faults: Vec<FieldFault>,
+    /// More for programs: sizes per layer, for example.
+    pub more: Option<(&'static str, Value)>,
+    pub retry_after_seconds: Option<u64>,
+    pub cause: Option<String>,
+}
+
+/// One fault in a body, with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldFault {
+    /// Keys and indices from the body on.
+    pub path: Vec<Value>,
+    pub message: String,
+}
+
+impl FieldFault {
+    /// RFC 6901.
+    fn pointer(&self) -> String {
+        let part = |part: &Value| match part {
+            Value::String(key) => key.replace('~', "~0").replace('/', "~1"),
+            other => other.to_string(),
+        };
+        self.path
+            .iter()
+            .map(|step| format!("/{}", part(step)))
+            .collect()
+    }
+
+    /// The place as FastAPI tells it.
+    fn location(&self) -> Vec<Value> {
+        std::iter::once(Value::from("body"))
+            .chain(self.path.iter().cloned())
+            .collect()
+    }
+}
+
+/// The shapes an error can take on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// RFC 9457. For an invalid body `detail` is the list that FastAPI's clients read.
+    Problem,
+    /// The token routes' `{success: false, error, details}`.
+    Tokens,
+}
+
+impl ApiError {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            faults: Vec::new(),
+            more: None,
+            retry_after_seconds: None,
+            cause: None,
+        }
+    }
+
+    pub fn invalid(faults: Vec<FieldFault>) -> Self {
+        let lines: Vec<_> = faults
+            .iter()
+            .map(|fault| match fault.pointer() {
+                pointer if pointer.is_empty() => fault.message.clone(),
+                pointer => format!("{pointer}: {}", fault.message),
+            })
+            .collect();
+        Self {
+            faults,
+            ..Self::new(Code::ValidationFailed, lines.join("; "))
+        }
+    }
+
+    pub(super) fn internal(cause: impl std::fmt::Display) -> Self {
+        Self {
+            cause: Some(cause.to_string()),
+            ..Self::new(Code::Internal, "the server failed; its log says more")
+        }
+    }
+
+    pub(super) fn body(&self, style: Style, debug: bool) -> Value {
+        let mut body = match style {
+            Style::Problem => self.problem(),
+            Style::Tokens => json!({
+                "success": false,
+                "error": self.detail,
+                "details": { "code": self.code.name(), "errors": self.field_errors() },
+            }),
+        };
+        if let Some((name, value)) = &self.more {
+            body[name] = value.clone();
+        }
+        if let Some(cause) = self.cause.as_ref().filter(|_| debug) {
+            body["cause"] = json!(cause);
+        }
+        body
+    }
+
+    fn problem(&self) -> Value {
+        let detail = match self.code {
+            Code::ValidationFailed | Code::MalformedJson => self.fastapi_detail(),
+            _ => json!(self.detail),
+        };
+        json!({
+            "type": "about:blank",
+            "title": self.code.title(),
+            "status": self.code.status().as_u16(),
+            "detail": detail,
+            "code": self.code.name(),
+            "errors": self.field_errors(),
+        })
+    }
+
+    fn field_errors(&self) -> Vec<Value> {
+        let error =
+            |fault: &FieldFault| json!({ "path": fault.pointer(), "message": fault.message });
+        self.faults.iter().map(error).collect()
+    }
+
+    fn fastapi_detail(&self) -> Value {
+        let kind = match self.code {
+            Code::MalformedJson => "json_invalid",
+            _ => "value_error",
+        };
+        let item = |fault: &FieldFault| json!({ "loc": fault.location(), "msg": fault.message, "type": kind });
+        self.faults.iter().map(item).collect()
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Only status and extension: the layer around the routes writes the body.
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoryError> for ApiError {
+    fn from(error: StoryError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StoryError::Invalid(faults) => {
+                let fault = |fault: crate::story::Fault| FieldFault {
+                    path: fault.path.into_iter().map(key_or_index).collect(),
+                    message: fault.message,
+                };
+                Self::invalid(faults.into_iter().map(fault).collect())
+            }
+            StoryError::Context(error) => error.into(),
+            StoryError::RequestTooLarge { .. } => Self::new(Code::ContextTooLarge, detail),
+            StoryError::Engine(error) => error.into(),
+            StoryError::EmptyAnswer => Self::new(Code::EmptyAnswer, detail),
+            StoryError::Prompt(_) | StoryError::Lost => Self::internal(detail),
+        }
+    }
+}
+
+impl From<ContextError> for ApiError {
+    fn from(error: ContextError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ContextError::HighPriorityTooLarge { layers, .. }
+            | ContextError::Overflow { layers, .. } => Self {
+                more: Some(("layers", json!(layers))),
+                ..Self::new(Code::ContextTooLarge, detail)
+            },
+            ContextError::ContradictoryFilter(_) => Self::new(Code::ContradictoryFilters, detail),
+        }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        let detail = error.to_string();
+        match error {
+            EngineError::Loading { .. } => Self {
+                retry_after_seconds: Some(2),
+                ..Self::new(Code::LlmLoading, detail)
+            },
+            EngineError::Unavailable(_) => Self::new(Code::LlmNotAvailable, detail),
+            EngineError::QueueFull {
+                retry_after_seconds,
+                ..
+            } => Self {
+                retry_after_seconds: Some(retry_after_seconds),
+                ..Self::new(Code::QueueFull, detail)
+            },
+            EngineError::PromptTooLong { .. } => Self::new(Code::ContextTooLarge, detail),
+            EngineError::DeadlinePassed => Self::new(Code::DeadlinePassed, detail),
+            EngineError::ShuttingDown => Self::new(Code::ShuttingDown, detail),
+            EngineError::Template(_)
+            | EngineError::Schema(_)
+            | EngineError::Backend(_)
+            | EngineError::Lost => Self::new(Code::LlmFailed, detail),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
+    }
+}
+
+/// Indices came as text.
+fn key_or_index(step: String) -> Value {
+    step.parse::<u64>().map_or(Value::String(step), Value::from)
+}

@@ -1,0 +1,124 @@
+//! Request bodies: JSON whatever the content type says, and every fault of a bad one at once, each
+//! with its path. The fast way is serde alone; only a body that serde refuses is held against the
+//! type's JSON Schema.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::{ApiError, Code, FieldFault};
+
+/// Longest message about one fault: a schema's message may quote the value, however long it is.
+const LONGEST_MESSAGE: usize = 300;
+/// Ten thousand elements with the same mistake need not be listed ten thousand times.
+const MOST_FAULTS: usize = 50;
+
+/// A JSON body of type `T`.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<S, T> FromRequest<S> for JsonBody<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + JsonSchema,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(unreadable)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn unreadable(rejection: BytesRejection) -> ApiError {
+    let code = match rejection.status().as_u16() {
+        413 => Code::BodyTooLarge,
+        _ => Code::BadRequest,
+    };
+    let detail = match code {
+        Code::BodyTooLarge => "the body is larger than MAX_REQUEST_BYTES allows".to_owned(),
+        _ => rejection.body_text(),
+    };
+    ApiError::new(code, detail)
+}
+
+fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let refused = match serde_path_to_error::deserialize(&mut deserializer) {
+        Ok(value) => match deserializer.end() {
+            Ok(()) => return Ok(value),
+            Err(error) => return Err(malformed(&error)),
+        },
+        Err(error) => error,
+    };
+    if !refused.inner().is_data() {
+        return Err(malformed(refused.inner()));
+    }
+    let body: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+    let mut faults = faults_against_schema::<T>(&body);
+    if faults.is_empty() {
+        let path = refused.path().iter().filter_map(step).collect();
+        faults.push(FieldFault {
+            path,
+            message: shortened(&refused.inner().to_string()),
+        });
+    }
+    Err(ApiError::invalid(faults))
+}
+
+fn malformed(error: &serde_json::Error) -> ApiError {
+    let message = format!("the body is not valid JSON: {error}");
+    let fault = FieldFault {
+        path: Vec::new(),
+        message: message.clone(),
+    };
+    ApiError {
+        faults: vec![fault],
+        ..ApiError::new(Code::MalformedJson, message)
+    }
+}
+
+fn faults_against_schema<T: JsonSchema>(body: &Value) -> Vec<FieldFault> {
+    let schema = schemars::schema_for!(T).to_value();
+    let Ok(validator) = jsonschema::validator_for(&schema) else {
+        return Vec::new();
+    };
+    validator
+        .iter_errors(body)
+        .take(MOST_FAULTS)
+        .map(|error| FieldFault {
+            path: error
+                .instance_path()
+                .iter()
+                .map(|segment| match segment {
+                    jsonschema::paths::LocationSegment::Property(key) => Value::from(key.as_ref()),
+                    jsonschema::paths::LocationSegment::Index(index) => Value::from(index),
+                })
+                .collect(),
+            message: shortened(&error.masked_with("the value").to_string()),
+        })
+        .collect()
+}
+
+fn step(segment: &serde_path_to_error::Segment) -> Option<Value> {
+    use serde_path_to_error::Segment;
+    match segment {
+        Segment::Seq { index } => Some(Value::from(*index)),
+        Segment::Map { key } => Some(Value::from(key.as_str())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+fn shortened(message: &str) -> String {
+    if message.len() <= LONGEST_MESSAGE {
+        return message.to_owned();
+    }
+    format!(
+        "{}…",
+        &message[..message.floor_char_boundary(LONGEST_MESSAGE)]
+    )
+}

@@ -1,0 +1,74 @@
+//! The only room that knows axum: routes, extractors, errors, SSE framing, layers. A handler extracts,
+//! calls one thing, and maps.
+
+mod answer;
+mod docs;
+mod error;
+mod extract;
+mod health;
+mod layers;
+mod openapi;
+mod receipts;
+mod routes;
+mod story;
+mod tokens;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use tokio_util::sync::CancellationToken;
+
+pub use self::error::{ApiError, Code};
+pub use self::openapi::document as openapi_document;
+pub use self::wire::schemas as wire_schemas;
+use crate::engine::Engine;
+use crate::receipts::ReceiptBook;
+use crate::story::StoryService;
+use crate::tokens::Tokenizers;
+
+/// What handlers work with. Cheap to clone.
+#[derive(Clone, FromRef)]
+pub struct AppState {
+    pub story: Arc<StoryService>,
+    pub engine: Arc<dyn Engine>,
+    pub tokenizers: Arc<Tokenizers>,
+    pub receipts: Option<ReceiptBook>,
+    pub token_limits: Arc<TokenLimits>,
+    pub lifecycle: Lifecycle,
+}
+
+/// The budgets that `/tokens/strategies` and `/tokens/limits` tell.
+#[derive(Clone, Debug)]
+pub struct TokenLimits {
+    pub window: usize,
+    pub max_generation: usize,
+    pub max_context_tokens: usize,
+    pub buffer_tokens: usize,
+    /// Layers A to E.
+    pub layers: [usize; 5],
+}
+
+/// Ends open streams when the server must stop.
+#[derive(Clone, Default)]
+pub struct Lifecycle {
+    /// Fires when the time for finishing is over.
+    pub hard_stop: CancellationToken,
+}
+
+/// How the server faces the network.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Prefix of the story routes, `/api/v1`.
+    pub api_prefix: String,
+    pub cors_origins: Vec<String>,
+    pub max_request_bytes: usize,
+    /// Whether error answers carry their cause.
+    pub debug: bool,
+}
+
+/// Every route, with its layers.
+pub fn router(state: AppState, settings: &HttpSettings) -> Router {
+    layers::wrap(routes::all(settings).with_state(state), settings)
+}

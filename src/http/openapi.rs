@@ -1,0 +1,119 @@
+//! The OpenAPI 3.1 document, put together from the table of routes and the types' JSON Schemas.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::error::Style;
+use super::routes::{ENDPOINTS, Endpoint};
+use super::wire::TYPES;
+
+/// The whole document, for routes under this prefix.
+pub fn document(api_prefix: &str) -> Value {
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .into_generator();
+    let named: Map<String, Value> = TYPES
+        .iter()
+        .map(|(name, make)| ((*name).to_owned(), make(&mut generator).to_value()))
+        .collect();
+    let mut schemas = generator.take_definitions(true);
+    for (name, schema) in &named {
+        // Types without a definition of their own get one under their public name.
+        if schema.get("$ref").is_none() {
+            schemas.insert(name.clone(), schema.clone());
+        }
+    }
+    let mut paths = Map::new();
+    for endpoint in ENDPOINTS {
+        let path = paths
+            .entry(endpoint.full_path(api_prefix))
+            .or_insert_with(|| json!({}));
+        path[endpoint.method] = operation(endpoint, &named);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Writer Assistant API",
+            "summary": "Rhapsode: structured context in, chapters streamed out, and a receipt that says why",
+            "version": "1.0.0",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "paths": paths,
+        "components": { "schemas": schemas },
+    })
+}
+
+fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
+    let schema = |name: &str| match named.get(name) {
+        Some(schema) if schema.get("$ref").is_some() => schema.clone(),
+        _ => json!({ "$ref": format!("#/components/schemas/{name}") }),
+    };
+    let mut content = json!({ "application/json": { "schema": schema(endpoint.response) } });
+    if let Some(events) = endpoint.events {
+        content["text/event-stream"] = json!({ "schema": schema(events) });
+    }
+    let mut responses = json!({ "200": { "description": endpoint.summary, "content": content } });
+    for status in endpoint.errors {
+        responses[status.to_string()] = error_response(*status, endpoint.style, &schema);
+    }
+    let mut operation = json!({
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "operationId": operation_id(endpoint),
+        "responses": responses,
+    });
+    if let Some(request) = endpoint.request {
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": { "application/json": { "schema": schema(request) } },
+        });
+    }
+    let parameters = parameters(endpoint);
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+    operation
+}
+
+fn error_response(status: u16, style: Style, schema: &impl Fn(&str) -> Value) -> Value {
+    let (content_type, name) = match style {
+        Style::Problem => ("application/problem+json", "Problem"),
+        Style::Tokens => ("application/json", "TokenError"),
+    };
+    let description = axum::http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Error");
+    json!({ "description": description, "content": { content_type: { "schema": schema(name) } } })
+}
+
+fn operation_id(endpoint: &Endpoint) -> String {
+    let path = endpoint.path.replace("{api}", "").replace(['{', '}'], "");
+    let words = path
+        .split(['/', '-'])
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>();
+    if words.is_empty() {
+        "root".to_owned()
+    } else {
+        words.join("_")
+    }
+}
+
+fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+    let mut parameters = Vec::new();
+    if endpoint.path.contains("{id}") {
+        parameters.push(json!({
+            "name": "id", "in": "path", "required": true, "schema": { "type": "string" },
+        }));
+    }
+    if endpoint.events.is_some() {
+        parameters.push(json!({
+            "name": "stream",
+            "in": "query",
+            "description": "false answers with one JSON object, as `Accept: application/json` does",
+            "schema": { "type": "boolean", "default": true },
+        }));
+    }
+    parameters
+}

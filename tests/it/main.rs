@@ -1,0 +1,14 @@
+//! One integration binary: the real router and the real database with a scripted engine; then the
+//! same with the real small model.
+
+mod architecture;
+mod bad_input;
+mod chapter;
+mod documents;
+mod engine_llama;
+mod health;
+// mod licences;
+mod real_model;
+mod receipts;
+mod support;
+mod tokens;

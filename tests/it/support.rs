@@ -1,0 +1,211 @@
+//! A server as tests start it: real router, real SQLite, fixed clock, seeded ids, any free port.
+
+use std::borrow::Borrow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhapsode::app::{App, Parts};
+use rhapsode::clock::Clock;
+use rhapsode::config::Config;
+use rhapsode::engine::Engine;
+use rhapsode::engine::scripted::{Script, ScriptedEngine};
+use rhapsode::ids::Ids;
+use rhapsode::prompts::Prompts;
+use rhapsode::store::Store;
+use rhapsode::tokens::TokenCount;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Far longer than anything takes; only a fault lasts this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct TestApp {
+    pub(crate) base: String,
+    pub(crate) client: reqwest::Client,
+    pub(crate) stop: CancellationToken,
+    pub(crate) stop_now: CancellationToken,
+    pub(crate) server: JoinHandle<anyhow::Result<()>>,
+    _folder: TempDir,
+}
+
+/// A server before a scripted engine.
+pub(crate) struct Scripted {
+    pub(crate) app: TestApp,
+    pub(crate) engine: Arc<ScriptedEngine>,
+    pub(crate) script: Script,
+}
+
+impl Scripted {
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::with_window(4096, settings).await
+    }
+
+    pub(crate) async fn with_window(window: usize, settings: &[(&str, &str)]) -> Self {
+        let (engine, script) = ScriptedEngine::new(TokenCount::new(window));
+        let app = TestApp::start(Arc::clone(&engine) as Arc<dyn Engine>, settings).await;
+        Self {
+            app,
+            engine,
+            script,
+        }
+    }
+
+    /// A server whose model writes these pieces for whoever asks.
+    pub(crate) async fn answering(
+        pieces: &'static [&'static str],
+        settings: &[(&str, &str)],
+    ) -> TestApp {
+        let Self { app, script, .. } = Self::start(settings).await;
+        tokio::spawn(script.answer_all(pieces));
+        app
+    }
+}
+
+impl TestApp {
+    pub(crate) async fn start(engine: Arc<dyn Engine>, settings: &[(&str, &str)]) -> Self {
+        let config = Config::from_pairs(settings).expect("the test's settings are valid");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = Clock::fixed("2026-01-02T03:04:05Z".parse().expect("a timestamp"));
+        let parts = Parts {
+            engine,
+            prompts: Arc::new(Prompts::load(None).expect("the shipped prompts")),
+            store: Some(Store::open(folder.path()).expect("a new database")),
+            ids: Ids::seeded(clock.clone(), 7),
+            clock,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
+        let app = App::new(&config, parts);
+        let server = tokio::spawn(app.serve(listener, stop.clone(), stop_now.clone()));
+        Self {
+            base: format!("http://{address}"),
+            client: client(),
+            stop,
+            stop_now,
+            server,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let request = self.client.get(format!("{}{path}", self.base));
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        Answer::of(self.send(path, body, "*/*").await).await
+    }
+
+    pub(crate) async fn post_json(&self, path: &str, body: impl Borrow<Value>) -> Answer {
+        Answer::of(
+            self.send(path, body.borrow().to_string(), "application/json")
+                .await,
+        )
+        .await
+    }
+
+    /// The events of a stream, in order.
+    pub(crate) async fn events(&self, path: &str, body: impl Borrow<Value>) -> Vec<Value> {
+        let answer = self.post(path, body.borrow().to_string()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        events_of(&answer.text)
+    }
+
+    pub(crate) async fn send(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        accept: &str,
+    ) -> reqwest::Response {
+        self.client
+            .post(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .header("accept", accept)
+            .body(body)
+            .send()
+            .await
+            .expect("an answer")
+    }
+}
+
+/// An answer that was read to its end.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self {
+            status,
+            headers,
+            text: response.text().await.expect("a whole body"),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("a readable header"))
+    }
+}
+
+pub(crate) fn events_of(text: &str) -> Vec<Value> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).expect("a JSON event"))
+        .collect()
+}
+
+pub(crate) fn types_of(events: &[Value]) -> Vec<&str> {
+    events
+        .iter()
+        .map(|event| event["type"].as_str().expect("a type"))
+        .collect()
+}
+
+fn client() -> reqwest::Client {
+    // An error means that another test was first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(PATIENCE * 5)
+        .build()
+        .expect("a client")
+}
+
+/// The story contract's documented chapter request, verbatim.
+pub(crate) fn documented_request() -> Value {
+    json!({"structured_context": {
+      "plot_elements": [{"type": "scene", "content": "Hero enters forest", "priority": "high"}],
+      "character_contexts": [{"character_id": "hero", "character_name": "Aria", "current_state": "determined"}],
+      "user_requests": [{"type": "instruction", "content": "Add sensory details", "priority": "high"}]}})
+}
+
+/// Where `make models` puts the models.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told by the environment where models lie"
+)]
+pub(crate) fn models_dir() -> PathBuf {
+    std::env::var_os("MODELS_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models"),
+        PathBuf::from,
+    )
+}
+
+pub(crate) fn model_path() -> PathBuf {
+    let path = models_dir().join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.exists(), "the model is missing; run: make models");
+    path
+}
