@@ -1,7 +1,10 @@
 //! Every dependency is under a licence that deny.toml allows. Judged as cargo-deny judges, without
 //! needing it; only what is built on this kind of machine, as nothing else need be downloaded.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test, helpers included")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "what fails here fails the test, helpers included"
+)]
 
 use std::collections::HashSet;
 use std::process::Command;
