@@ -1,6 +1,7 @@
 //! What a pull tells whoever waits for it. The command line shows a bar; tests write it down.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -22,54 +23,51 @@ pub trait Progress: Send + Sync {
 }
 
 /// Sentences on standard error, and a bar where that is a terminal.
+#[derive(Default)]
 pub struct TerminalProgress {
-    bar: ProgressBar,
-    has_terminal: bool,
+    /// There while bytes are counted: an idle bar would be drawn between the sentences.
+    bar: Mutex<Option<ProgressBar>>,
 }
 
 impl TerminalProgress {
     pub fn new() -> Self {
-        // The bar hides itself where standard error is no terminal.
-        Self {
-            bar: ProgressBar::no_length(),
-            has_terminal: std::io::stderr().is_terminal(),
-        }
+        Self::default()
     }
-}
 
-impl Default for TerminalProgress {
-    fn default() -> Self {
-        Self::new()
+    fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Progress for TerminalProgress {
     fn say(&self, sentence: &str) {
-        self.bar.suspend(|| eprintln!("{sentence}"));
+        match self.bar().as_ref() {
+            Some(bar) => bar.suspend(|| eprintln!("{sentence}")),
+            None => eprintln!("{sentence}"),
+        }
     }
 
     fn bytes(&self, done: u64, total: Option<u64>) {
-        if let Some(total) = total
-            && self.bar.length() != Some(total)
-        {
-            self.bar.set_length(total);
-            self.bar.set_style(style(
-                "{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
-            ));
-        } else if total.is_none() && self.bar.position() == 0 {
-            self.bar
-                .set_style(style("{spinner} {bytes} {bytes_per_sec}"));
-        }
-        self.bar.set_position(done);
+        let mut bar = self.bar();
+        // The bar hides itself where standard error is no terminal.
+        let bar = bar.get_or_insert_with(|| match total {
+            Some(total) => ProgressBar::new(total)
+                .with_style(style("{bar:32} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left"))
+                // So that what an earlier pull brought does not count as speed.
+                .with_position(done),
+            None => ProgressBar::no_length().with_style(style("{spinner} {decimal_bytes} {decimal_bytes_per_sec}")),
+        });
+        bar.set_position(done);
     }
 
     fn finished(&self) {
-        self.bar.finish_and_clear();
-        self.bar.reset();
+        if let Some(bar) = self.bar().take() {
+            bar.finish_and_clear();
+        }
     }
 
     fn has_terminal(&self) -> bool {
-        self.has_terminal
+        io::stderr().is_terminal()
     }
 }
 

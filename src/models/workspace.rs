@@ -33,7 +33,7 @@ impl Workspace {
         fs::create_dir_all(models_dir).map_err(ModelError::file("create", models_dir))?;
         let lock = lock(models_dir, progress).await?;
         if lock.is_some() {
-            sweep(models_dir)?;
+            sweep(models_dir, progress)?;
         }
         let staging = tempfile::Builder::new()
             .prefix(STAGING_PREFIX)
@@ -86,16 +86,20 @@ async fn lock(models_dir: &Path, progress: &dyn Progress) -> Result<Option<File>
     }
 }
 
-fn sweep(models_dir: &Path) -> Result<(), ModelError> {
+fn sweep(models_dir: &Path, progress: &dyn Progress) -> Result<(), ModelError> {
     let entries = fs::read_dir(models_dir).map_err(ModelError::file("read", models_dir))?;
     for entry in entries {
         let entry = entry.map_err(ModelError::file("read", models_dir))?;
-        if entry
+        let is_leftover = entry
             .file_name()
             .to_string_lossy()
-            .starts_with(STAGING_PREFIX)
-        {
-            fs::remove_dir_all(entry.path()).map_err(ModelError::file("remove", &entry.path()))?;
+            .starts_with(STAGING_PREFIX);
+        // A leftover costs room, but no pull fails for it.
+        if is_leftover && let Err(error) = fs::remove_dir_all(entry.path()) {
+            progress.say(&format!(
+                "Could not remove {}: {error}",
+                entry.path().display()
+            ));
         }
     }
     Ok(())

@@ -1,0 +1,67 @@
+# Rhapsode's commands, for people and for CI alike. `make` alone lists them.
+#
+# Settings, all optional:
+#   FEATURES=cuda     features of Cargo.toml to build with: cuda, metal, vulkan
+#   PORTABLE=1        build for any CPU of this kind, not for this machine's own
+#   ARGS='--help'     more arguments for what a target runs
+#   CARGO_TARGET_DIR  where builds go (default: target)
+#   MODELS_DIR        where models go (default: models)
+
+SHELL := /bin/sh
+CARGO ?= cargo
+FEATURES ?=
+PORTABLE ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint demo models bench prepare
+
+# Read by the shell, when a recipe runs.
+target_dir = $${CARGO_TARGET_DIR:-target}
+rhapsode = "$(target_dir)/release/rhapsode"
+features = $(if $(strip $(FEATURES)),--features "$(strip $(FEATURES))")
+
+# Said to the pull and to the tests alike, so that a .env cannot part them.
+tested_models = MODELS_DIR="$${MODELS_DIR:-$(CURDIR)/models}"
+
+# An empty RUSTFLAGS outdoes the target-cpu=native in .cargo/config.toml.
+ifeq ($(PORTABLE),1)
+export RUSTFLAGS :=
+endif
+
+help: ## list these commands
+	@echo 'make TARGET [FEATURES=cuda|metal|vulkan] [PORTABLE=1] [ARGS=...]'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+
+run: build ## fetch the models, build, and serve
+	@$(rhapsode) models pull --default
+	@exec $(rhapsode) serve $(ARGS)
+
+build: prepare ## build the server as a release
+	$(CARGO) build --release --locked --bin rhapsode $(features)
+
+test: prepare ## run every test, with the real small models
+	$(tested_models) $(CARGO) run --locked $(features) -- models pull --default
+	$(tested_models) $(CARGO) test --locked $(features) $(ARGS)
+
+lint: prepare ## check format, lints, docs and generated schemas
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked $(features) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --locked --document-private-items $(features)
+	$(CARGO) run --locked $(features) -- schemas check
+
+demo: build ## write a chapter from an example request
+	@$(rhapsode) models pull --default
+	@$(rhapsode) write examples/generate-chapter.json $(ARGS)
+
+# Whichever build is there already: a second one would cost minutes.
+models: prepare ## fetch the writing model and the sentence embedder
+	@if [ -x $(rhapsode) ]; then release=--release; else release=; fi; \
+	set -x; $(CARGO) run --locked $$release $(features) -- models pull --default
+
+bench: prepare ## measure, with the real small models
+	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
+	$(tested_models) $(CARGO) bench --locked $(features) $(ARGS)
+
+prepare: ## install what the build needs (compiler, cmake, libclang, pip), or say how
+	@sh scripts/prepare.sh
