@@ -28,10 +28,7 @@ impl Clock {
         Self(Source::Fixed(Arc::new(at)))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock everyone else asks"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock everyone else asks")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => Timestamp::now(),

@@ -51,10 +51,7 @@ impl Ids {
     }
 
     fn from_generator(clock: Clock, random: ChaCha12Rng) -> Self {
-        Self {
-            clock,
-            random: Arc::new(Mutex::new(random)),
-        }
+        Self { clock, random: Arc::new(Mutex::new(random)) }
     }
 
     pub fn receipt(&self) -> ReceiptId {
@@ -63,18 +60,12 @@ impl Ids {
 
     /// A seed for the sampler of a request that names none.
     pub fn sampler_seed(&self) -> u32 {
-        self.random
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next_u32()
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u32()
     }
 
     fn uuid(&self) -> Uuid {
         let mut bytes = [0_u8; 10];
-        self.random
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fill_bytes(&mut bytes);
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
         let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
         uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
     }

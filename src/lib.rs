@@ -1,33 +1,33 @@
 //! Rhapsode, a story-writing and roleplay server. This file is the map: one line a room, in
 //! reading order. Arrows run downwards only; `app` alone knows everything.
 
-/// The command line.
+// The command line.
 pub mod cli;
-/// Configuration → running server; checks, signals, draining.
+// Configuration → running server; checks, signals, draining.
 pub mod app;
-/// Every setting: one registry of names, docs, defaults and ranges.
+// Every setting: one registry of names, docs, defaults and ranges.
 pub mod config;
-/// HTTP: routes, extractors, errors, SSE, layers. The only room that knows axum.
+// HTTP: routes, extractors, errors, SSE, layers. The only room that knows axum.
 pub mod http;
-/// What a writer's request means: the container, its elements, one file a job.
+// What a writer's request means: the container, its elements, one file a job.
 pub mod story;
-/// The roles: profile, prompts, parsing.
+// The roles: profile, prompts, parsing.
 pub mod agents;
-/// What the model sees, and the receipt that says why: filter, rank, budget, pack. Pure.
+// What the model sees, and the receipt that says why: filter, rank, budget, pack. Pure.
 pub mod context;
-/// Models that write, behind one trait: llama.cpp in process, and a script for tests.
+// Models that write, behind one trait: llama.cpp in process, and a script for tests.
 pub mod engine;
-/// Sentences as vectors.
+// Sentences as vectors.
 pub mod embedding;
-/// The catalogue of models, and how they are fetched.
+// The catalogue of models, and how they are fetched.
 pub mod models;
-/// The words the models read, and their chat templates.
+// The words the models read, and their chat templates.
 pub mod prompts;
-/// Counting tokens.
+// Counting tokens.
 pub mod tokens;
-/// Receipts, kept to be asked for by id.
+// Receipts, kept to be asked for by id.
 pub mod receipts;
-/// SQLite: connection and migrations.
+// SQLite: connection and migrations.
 pub mod store;
 
 pub mod clock;

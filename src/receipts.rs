@@ -47,11 +47,9 @@ impl ReceiptBook {
         self.store
             .run(move |connection| {
                 let body: Option<String> = connection
-                    .query_row(
-                        "SELECT body FROM receipts WHERE id = ?1",
-                        [id.to_string()],
-                        |row| row.get(0),
-                    )
+                    .query_row("SELECT body FROM receipts WHERE id = ?1", [id.to_string()], |row| {
+                        row.get(0)
+                    })
                     .optional()?;
                 Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
             })

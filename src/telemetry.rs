@@ -22,27 +22,17 @@ pub struct LogSettings {
 pub fn init(settings: LogSettings) {
     // Libraries' details drown the server's own below DEBUG.
     let libraries = settings.level.min(Level::INFO);
-    let generations = if settings.generations {
-        Some(Level::TRACE)
-    } else {
-        None
-    };
+    let generations = if settings.generations { Some(Level::TRACE) } else { None };
     let targets = Targets::new()
         .with_default(libraries)
         .with_target("rhapsode", settings.level)
         .with_target("llama_cpp_2", settings.level)
         .with_target(GENERATION, generations);
     let lines = if settings.json {
-        fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_writer(std::io::stderr)
-            .boxed()
+        fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
     } else {
         fmt::layer().with_writer(std::io::stderr).boxed()
     };
     // An error means that a log is set up already.
-    let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(targets))
-        .try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
 }

@@ -28,10 +28,7 @@ impl Prompt for CharacterText {
     const FILE: &'static str = "story/character.j2";
 
     fn sample() -> Self {
-        let named = |name: &str, value: &str| NamedText {
-            name: name.into(),
-            value: value.into(),
-        };
+        let named = |name: &str, value: &str| NamedText { name: name.into(), value: value.into() };
         Self {
             name: "Aria".into(),
             traits: vec!["brave".into(), "short-tempered".into()],
@@ -55,10 +52,7 @@ impl Prompt for PlotElementText {
     const FILE: &'static str = "story/plot_element.j2";
 
     fn sample() -> Self {
-        Self {
-            kind: "scene".into(),
-            content: "Hero enters forest".into(),
-        }
+        Self { kind: "scene".into(), content: "Hero enters forest".into() }
     }
 }
 
@@ -72,9 +66,7 @@ impl Prompt for InstructionText {
     const FILE: &'static str = "story/instruction.j2";
 
     fn sample() -> Self {
-        Self {
-            content: "Never break the fourth wall.".into(),
-        }
+        Self { content: "Never break the fourth wall.".into() }
     }
 }
 
@@ -108,9 +100,7 @@ impl Prompt for SystemPrompt {
     const FILE: &'static str = "story/system.j2";
 
     fn sample() -> Self {
-        Self {
-            instructions: vec!["- Never break the fourth wall.".into()],
-        }
+        Self { instructions: vec!["- Never break the fourth wall.".into()] }
     }
 }
 
@@ -151,9 +141,7 @@ impl StoryParts {
             assembly.texts(|placed| placed.layer == Layer::PlotAndWorld && wanted(placed.kind))
         };
         Self {
-            system: SystemPrompt {
-                instructions: layer(Layer::System),
-            },
+            system: SystemPrompt { instructions: layer(Layer::System) },
             story: StoryPrompt {
                 background: plot_and_world(|kind| kind == ElementKind::World),
                 plot: plot_and_world(|kind| kind != ElementKind::World),
@@ -168,9 +156,7 @@ impl StoryParts {
     pub fn only_headings() -> Self {
         let blank = || vec![String::new()];
         Self {
-            system: SystemPrompt {
-                instructions: blank(),
-            },
+            system: SystemPrompt { instructions: blank() },
             story: StoryPrompt {
                 background: blank(),
                 plot: blank(),

@@ -30,10 +30,8 @@ pub fn chapter_messages(
     parts: StoryParts,
     plot_point: Option<&str>,
 ) -> Result<Vec<Message>, PromptError> {
-    let task = ChapterPrompt {
-        plot_point: plot_point.map(str::to_owned),
-        guidance: parts.guidance,
-    };
+    let task =
+        ChapterPrompt { plot_point: plot_point.map(str::to_owned), guidance: parts.guidance };
     let story = prompts.render(&parts.story)?;
     Ok(vec![
         Message::system(prompts.render(&parts.system)?),

@@ -32,11 +32,7 @@ pub enum Verdict {
 
 impl Check {
     fn new(what: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
-        Self {
-            what,
-            verdict,
-            detail: detail.into(),
-        }
+        Self { what, verdict, detail: detail.into() }
     }
 }
 
@@ -62,23 +58,12 @@ pub async fn run(config: &Config, depth: Depth) -> Vec<Check> {
 
 fn configuration(config: &Config) -> Vec<Check> {
     const WHAT: &str = "configuration";
-    let set = config
-        .settings()
-        .filter(|setting| !setting.is_default)
-        .count();
-    let mut checks = vec![Check::new(
-        WHAT,
-        Verdict::Ok,
-        format!("{set} settings differ from their defaults"),
-    )];
+    let set = config.settings().filter(|setting| !setting.is_default).count();
+    let mut checks =
+        vec![Check::new(WHAT, Verdict::Ok, format!("{set} settings differ from their defaults"))];
     let warning = |detail: String| Check::new(WHAT, Verdict::Warning, detail);
     checks.extend(config.warnings().iter().cloned().map(warning));
-    checks.extend(
-        config
-            .without_effect()
-            .iter()
-            .map(|setting| warning(setting.to_string())),
-    );
+    checks.extend(config.without_effect().iter().map(|setting| warning(setting.to_string())));
     checks
 }
 
@@ -88,10 +73,7 @@ fn prompts(config: &Config) -> Check {
         Ok(prompts) => prompts,
         Err(error) => return Check::new(WHAT, Verdict::Fault, error.to_string()),
     };
-    let faults: Vec<_> = agents::check_prompts(&prompts)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let faults: Vec<_> = agents::check_prompts(&prompts).iter().map(ToString::to_string).collect();
     if !faults.is_empty() {
         return Check::new(WHAT, Verdict::Fault, faults.join("\n"));
     }
@@ -108,31 +90,19 @@ fn schemas(config: &Config) -> Check {
     let schemas = http::wire_schemas();
     for (name, schema) in &schemas {
         if let Err(error) = jsonschema::validator_for(schema) {
-            return Check::new(
-                WHAT,
-                Verdict::Fault,
-                format!("{name} is no JSON Schema: {error}"),
-            );
+            return Check::new(WHAT, Verdict::Fault, format!("{name} is no JSON Schema: {error}"));
         }
     }
     let paths = http::openapi_document(&config.server.api_v1_str)["paths"]
         .as_object()
         .map_or(0, serde_json::Map::len);
-    Check::new(
-        WHAT,
-        Verdict::Ok,
-        format!("{} types, {paths} paths in OpenAPI", schemas.len()),
-    )
+    Check::new(WHAT, Verdict::Ok, format!("{} types, {paths} paths in OpenAPI", schemas.len()))
 }
 
 fn database(config: &Config) -> Check {
     const WHAT: &str = "database";
     match Store::open(&config.server.db_path) {
-        Ok(_) => Check::new(
-            WHAT,
-            Verdict::Ok,
-            format!("in {}", config.server.db_path.display()),
-        ),
+        Ok(_) => Check::new(WHAT, Verdict::Ok, format!("in {}", config.server.db_path.display())),
         Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
     }
 }
@@ -156,11 +126,7 @@ async fn model(config: &Config, depth: Depth) -> Check {
     match (status.state, status.window) {
         (EngineState::Ready, Some(window)) => {
             let name = status.model.unwrap_or_default();
-            Check::new(
-                WHAT,
-                Verdict::Ok,
-                format!("{name}, window of {window} tokens"),
-            )
+            Check::new(WHAT, Verdict::Ok, format!("{name}, window of {window} tokens"))
         }
         _ => Check::new(WHAT, Verdict::Warning, status.error.unwrap_or_default()),
     }
@@ -190,11 +156,7 @@ fn embedder(config: &Config, depth: Depth) -> Check {
         Depth::Thorough => MiniLm::load(&folder).and_then(|embedder| {
             use crate::embedding::Embedder as _;
             embedder.embed(&["Once upon a time."])?;
-            Ok(format!(
-                "{}, {} dimensions",
-                embedder.id(),
-                embedder.dimensions()
-            ))
+            Ok(format!("{}, {} dimensions", embedder.id(), embedder.dimensions()))
         }),
     };
     match looked {

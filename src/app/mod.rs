@@ -70,10 +70,8 @@ impl App {
         ));
         let kept = config.context.receipts_kept as usize;
         let keeps_receipts = config.context.context_enable_monitoring && kept > 0;
-        let receipts = parts
-            .store
-            .filter(|_| keeps_receipts)
-            .map(|store| ReceiptBook::new(store, kept));
+        let receipts =
+            parts.store.filter(|_| keeps_receipts).map(|store| ReceiptBook::new(store, kept));
         let story = Arc::new(StoryService {
             engine: Arc::clone(&engine),
             prompts: parts.prompts,
@@ -83,11 +81,7 @@ impl App {
             ids: parts.ids,
             settings: settings::story(config),
         });
-        let HttpParts {
-            http,
-            token_limits,
-            grace,
-        } = settings::http(config);
+        let HttpParts { http, token_limits, grace } = settings::http(config);
         let state = AppState {
             story,
             engine,

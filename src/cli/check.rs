@@ -33,11 +33,7 @@ impl Check {
             println!("{}", settings(config));
         }
         let faulty = checks.iter().any(|check| check.verdict == Verdict::Fault);
-        Ok(if faulty {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        })
+        Ok(if faulty { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
@@ -48,12 +44,7 @@ fn settings(config: &Config) -> Table {
             Effect::Now => String::new(),
             Effect::Later(waits_for) => format!("none yet: waits for {waits_for}"),
         };
-        table.add_row([
-            setting.name,
-            &setting.value,
-            &setting.source.to_string(),
-            &effect,
-        ]);
+        table.add_row([setting.name, &setting.value, &setting.source.to_string(), &effect]);
     }
     table
 }

@@ -49,19 +49,14 @@ enum Command {
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
     Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 /// Runs the command that was typed.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments {
-        command,
-        config,
-        mut settings,
-    } = arguments;
+    let Arguments { command, config, mut settings } = arguments;
     if let Command::Schemas(command) = command {
         return command.run();
     }

@@ -48,20 +48,10 @@ fn list(config: &Config) -> anyhow::Result<ExitCode> {
             ModelState::Damaged(_) => "damaged; pull it again".to_owned(),
         };
         let size = megabytes(item.model.bytes());
-        table.add_row([
-            item.model.name,
-            &state,
-            &size,
-            item.model.licence,
-            item.model.purpose,
-        ]);
+        table.add_row([item.model.name, &state, &size, item.model.licence, item.model.purpose]);
     }
     for other in &inventory.others {
-        let state = if other.is_gguf {
-            "here"
-        } else {
-            "no GGUF file"
-        };
+        let state = if other.is_gguf { "here" } else { "no GGUF file" };
         table.add_row([&other.name, state, &megabytes(other.bytes), "", ""]);
     }
     println!("{table}");
@@ -79,11 +69,7 @@ impl Pull {
         let settings = PullSettings {
             models_dir: config.engine.models_dir.clone(),
             hub_endpoint: endpoint.unwrap_or_else(|| DEFAULT_HUB_ENDPOINT.to_owned()),
-            hub_token: config
-                .engine
-                .hf_token
-                .as_ref()
-                .map(|token| token.expose().to_owned()),
+            hub_token: config.engine.hf_token.as_ref().map(|token| token.expose().to_owned()),
         };
         for name in names {
             let source: ModelSource = name.parse()?;

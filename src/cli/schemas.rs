@@ -40,17 +40,9 @@ fn generated() -> BTreeMap<PathBuf, String> {
     let pretty = |value: &serde_json::Value| format!("{value:#}\n");
     let mut files: BTreeMap<_, _> = http::wire_schemas()
         .iter()
-        .map(|(name, schema)| {
-            (
-                PathBuf::from(format!("schemas/{name}.json")),
-                pretty(schema),
-            )
-        })
+        .map(|(name, schema)| (PathBuf::from(format!("schemas/{name}.json")), pretty(schema)))
         .collect();
-    files.insert(
-        "schemas/openapi.json".into(),
-        pretty(&http::openapi_document(DEFAULT_PREFIX)),
-    );
+    files.insert("schemas/openapi.json".into(), pretty(&http::openapi_document(DEFAULT_PREFIX)));
     files.insert("CONFIGURATION.md".into(), reference::configuration_md());
     files.insert(".env.example".into(), reference::env_example());
     files
@@ -83,16 +75,9 @@ fn check(folder: &Path) -> ExitCode {
     });
     let faulty: Vec<_> = differing.chain(stale_schemas(folder)).collect();
     for path in &faulty {
-        eprintln!(
-            "{} is not as the code has it; run `rhapsode schemas write`",
-            path.display()
-        );
+        eprintln!("{} is not as the code has it; run `rhapsode schemas write`", path.display());
     }
-    if faulty.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if faulty.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Schemas of types that no longer exist.
@@ -104,13 +89,9 @@ fn stale_schemas(folder: &Path) -> Vec<PathBuf> {
     entries
         .flatten()
         .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
-        .filter(|path| {
-            path.strip_prefix(folder)
-                .is_ok_and(|relative| !generated.contains_key(relative))
+            path.strip_prefix(folder).is_ok_and(|relative| !generated.contains_key(relative))
         })
         .collect()
 }
@@ -122,10 +103,6 @@ mod tests {
     #[test]
     fn generated_files_are_as_the_code_has_them() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(
-            check(folder),
-            ExitCode::SUCCESS,
-            "run: cargo run -- schemas write"
-        );
+        assert_eq!(check(folder), ExitCode::SUCCESS, "run: cargo run -- schemas write");
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Serve {
     /// Port to listen on, 0 for any free one (PORT)
     #[arg(long)]
     port: Option<u16>,
-    /// GGUF file of the model (MODEL_PATH)
+    /// GGUF file of the model (`MODEL_PATH`)
     #[arg(long, value_name = "FILE")]
     model: Option<String>,
 }
@@ -28,13 +28,9 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn settings(&self) -> impl Iterator<Item = (String, String)> {
         let port = self.port.map(|port| port.to_string());
-        [
-            ("HOST", self.host.clone()),
-            ("PORT", port),
-            ("MODEL_PATH", self.model.clone()),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        [("HOST", self.host.clone()), ("PORT", port), ("MODEL_PATH", self.model.clone())]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
     }
 }
 
@@ -70,10 +66,14 @@ async fn passes_checks(config: &Config) -> bool {
     passes
 }
 
+/// The smallest request that shows what a context is.
+const EXAMPLE: &str = r#"{"structured_context": {"plot_elements": [{"type": "scene", "content": "Hero enters forest", "priority": "high"}], "character_contexts": [{"character_id": "hero", "character_name": "Aria", "current_state": "determined"}], "user_requests": [{"type": "instruction", "content": "Add sensory details", "priority": "high"}]}}"#;
+
 /// What to open, and something to type. On standard output: the log goes to standard error.
 fn greet(config: &Config, address: SocketAddr) {
     tracing::info!(%address, "listening on http://{address}");
     let api = &config.server.api_v1_str;
+    let version = env!("CARGO_PKG_VERSION");
     println!(
         "Rhapsode {version} listens on http://{address}
 
@@ -82,9 +82,7 @@ fn greet(config: &Config, address: SocketAddr) {
 
 A chapter, streamed as it is written:
 
-  curl -N http://{address}{api}/generate-chapter -H 'Content-Type: application/json' -d '{request}'
-",
-        version = env!("CARGO_PKG_VERSION"),
-        request = r#"{"structured_context": {"plot_elements": [{"type": "scene", "content": "Hero enters forest", "priority": "high"}], "character_contexts": [{"character_id": "hero", "character_name": "Aria", "current_state": "determined"}], "user_requests": [{"type": "instruction", "content": "Add sensory details", "priority": "high"}]}}"#,
+  curl -N http://{address}{api}/generate-chapter -H 'Content-Type: application/json' -d '{EXAMPLE}'
+"
     );
 }

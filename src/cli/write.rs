@@ -43,9 +43,7 @@ impl Write {
             line.finish_and_clear();
             anyhow::bail!(status.error.unwrap_or_default());
         }
-        let chapter = Arc::clone(&app.state.story)
-            .generate_chapter(request)
-            .await?;
+        let chapter = Arc::clone(&app.state.story).generate_chapter(request).await?;
         tokio::select! {
             response = follow(chapter.write(), &line) => report(&response?),
             _ = tokio::signal::ctrl_c() => {
@@ -60,9 +58,7 @@ impl Write {
         let shown = self.file.display();
         let mut text = Vec::new();
         if self.file.as_os_str() == "-" {
-            std::io::stdin()
-                .read_to_end(&mut text)
-                .context("standard input can't be read")?;
+            std::io::stdin().read_to_end(&mut text).context("standard input can't be read")?;
         } else {
             text = std::fs::read(&self.file).with_context(|| format!("{shown} can't be read"))?;
         }
@@ -82,9 +78,7 @@ async fn follow(
     let mut pieces = 0_u32;
     while let Some(event) = events.next().await {
         match event {
-            StoryEvent::Status {
-                message, progress, ..
-            } => {
+            StoryEvent::Status { message, progress, .. } => {
                 line.set_message(format!("{progress} % {message}"));
             }
             StoryEvent::Context(receipt) => line.set_message(format!(
@@ -136,10 +130,7 @@ fn progress_line() -> ProgressBar {
 
 fn report(response: &GenerateChapterResponse) -> anyhow::Result<ExitCode> {
     let metadata = &response.metadata;
-    let context = response
-        .context_metadata
-        .as_ref()
-        .context("the answer has no receipt")?;
+    let context = response.context_metadata.as_ref().context("the answer has no receipt")?;
     let receipt = &context.receipt;
     eprintln!("\n{}", receipt_table(receipt));
     eprintln!("{}", layer_table(receipt));
@@ -163,15 +154,7 @@ fn report(response: &GenerateChapterResponse) -> anyhow::Result<ExitCode> {
 }
 
 fn receipt_table(receipt: &Receipt) -> comfy_table::Table {
-    let mut table = table([
-        "element",
-        "type",
-        "layer",
-        "priority",
-        "tokens",
-        "in prompt",
-        "why",
-    ]);
+    let mut table = table(["element", "type", "layer", "priority", "tokens", "in prompt", "why"]);
     for element in &receipt.elements {
         let outcome = match element.outcome {
             Outcome::Kept => "kept".to_owned(),
@@ -192,14 +175,7 @@ fn receipt_table(receipt: &Receipt) -> comfy_table::Table {
 }
 
 fn layer_table(receipt: &Receipt) -> comfy_table::Table {
-    let mut table = table([
-        "layer",
-        "configured",
-        "scaled",
-        "allocated",
-        "needed",
-        "used",
-    ]);
+    let mut table = table(["layer", "configured", "scaled", "allocated", "needed", "used"]);
     for layer in &receipt.layers {
         table.add_row([
             layer.layer.title().to_owned(),

@@ -11,34 +11,24 @@ pub(super) struct Finding {
 
 /// Settings that can't hold at once.
 pub(super) fn contradictions(config: &Config) -> Vec<Finding> {
-    [
-        buffer_within_window(config),
-        layers_within_budget(config),
-        thresholds_in_order(config),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [buffer_within_window(config), layers_within_budget(config), thresholds_in_order(config)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Settings that can hold at once, though hardly anyone would want it.
 pub(super) fn doubts(config: &Config) -> Vec<Finding> {
-    let mut doubts: Vec<_> = [
-        debug_for_strangers(config),
-        generation_within_window(config),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let mut doubts: Vec<_> = [debug_for_strangers(config), generation_within_window(config)]
+        .into_iter()
+        .flatten()
+        .collect();
     doubts.extend(priorities_in_order(config));
     doubts
 }
 
 fn buffer_within_window(config: &Config) -> Option<Finding> {
-    let (most, buffer) = (
-        config.context.context_max_tokens,
-        config.context.context_buffer_tokens,
-    );
+    let (most, buffer) = (config.context.context_max_tokens, config.context.context_buffer_tokens);
     (buffer >= most).then(|| Finding {
         names: &["CONTEXT_MAX_TOKENS", "CONTEXT_BUFFER_TOKENS"],
         text: format!(
@@ -88,10 +78,7 @@ fn thresholds_in_order(config: &Config) -> Option<Finding> {
     let least = config.context.context_min_priority_threshold;
     let high = config.context.context_high_priority_threshold;
     (least > high).then(|| Finding {
-        names: &[
-            "CONTEXT_MIN_PRIORITY_THRESHOLD",
-            "CONTEXT_HIGH_PRIORITY_THRESHOLD",
-        ],
+        names: &["CONTEXT_MIN_PRIORITY_THRESHOLD", "CONTEXT_HIGH_PRIORITY_THRESHOLD"],
         text: format!(
             "CONTEXT_MIN_PRIORITY_THRESHOLD is {least} and CONTEXT_HIGH_PRIORITY_THRESHOLD \
              {high}, so elements between them would have to be both in the prompt and left out: \
@@ -166,14 +153,13 @@ fn priorities_in_order(config: &Config) -> impl Iterator<Item = Finding> {
             ],
         ),
     ];
-    kinds
-        .into_iter()
-        .filter(|(_, _, priorities)| !priorities.is_sorted())
-        .map(|(prefix, names, [low, medium, high])| Finding {
+    kinds.into_iter().filter(|(_, _, priorities)| !priorities.is_sorted()).map(
+        |(prefix, names, [low, medium, high])| Finding {
             names,
             text: format!(
                 "{prefix}_LOW, _MEDIUM and _HIGH are {low}, {medium} and {high}: a lower word \
                  outranks a higher one"
             ),
-        })
+        },
+    )
 }

@@ -122,9 +122,6 @@ mod tests {
         assert_eq!(LogLevel::read("Warn"), Some(LogLevel::Warn));
         assert_eq!(LogLevel::read("INFO"), Some(LogLevel::Info));
         assert_eq!(LogLevel::read("loud"), None);
-        assert_eq!(
-            OverflowStrategy::read("Reallocate"),
-            Some(OverflowStrategy::Reallocate)
-        );
+        assert_eq!(OverflowStrategy::read("Reallocate"), Some(OverflowStrategy::Reallocate));
     }
 }

@@ -12,21 +12,16 @@ pub(super) fn pairs(path: &Path, text: &str) -> (Vec<(String, String)>, Vec<Conf
     let text = format!("{}\n", text.trim_start_matches('\u{feff}'));
     let lines_read = Cell::new(0);
     let (mut pairs, mut faults) = (Vec::new(), Vec::new());
-    for item in dotenvy::Iter::new(LineByLine {
-        rest: text.as_bytes(),
-        lines_read: &lines_read,
-    }) {
+    for item in dotenvy::Iter::new(LineByLine { rest: text.as_bytes(), lines_read: &lines_read }) {
         match item {
             Ok(pair) => pairs.push(pair),
             Err(error) => {
                 // The error holds the text from where it began: its own message would show it,
                 // and with it perhaps a secret.
                 let spanned = match &error {
-                    dotenvy::Error::LineParse(line, _) => line
-                        .strip_suffix('\n')
-                        .unwrap_or(line)
-                        .matches('\n')
-                        .count(),
+                    dotenvy::Error::LineParse(line, _) => {
+                        line.strip_suffix('\n').unwrap_or(line).matches('\n').count()
+                    }
                     _ => 0,
                 };
                 faults.push(ConfigFault::File {
@@ -78,12 +73,7 @@ mod tests {
         let text =
             "\u{feff}# first\nPORT=1 # why\n\nexport HOST = '::1'\r\nLLM_TOP_P=\"0.5\"\nDEBUG=  ";
         let (pairs, faults) = read(text);
-        let expected = [
-            ("PORT", "1"),
-            ("HOST", "::1"),
-            ("LLM_TOP_P", "0.5"),
-            ("DEBUG", ""),
-        ];
+        let expected = [("PORT", "1"), ("HOST", "::1"), ("LLM_TOP_P", "0.5"), ("DEBUG", "")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(pairs, expected);
         assert!(faults.is_empty(), "{faults:?}");

@@ -89,12 +89,7 @@ mod tests {
         for good in ["https://hub.example", "http://localhost:9000/hub"] {
             assert!(is_web_address(good), "{good}");
         }
-        for bad in [
-            "hub.example",
-            "https://",
-            "https://a b",
-            "https://me:hunter2@hub.example",
-        ] {
+        for bad in ["hub.example", "https://", "https://a b", "https://me:hunter2@hub.example"] {
             assert!(!is_web_address(bad), "{bad}");
         }
     }

@@ -24,27 +24,15 @@ pub enum ConfigFault {
 
     /// A name in `rhapsode.toml` or on the command line that is no setting.
     #[error("{name} ({given_in}): no such setting{}", did_you_mean(.nearest.as_deref()))]
-    Unknown {
-        name: String,
-        given_in: Source,
-        nearest: Option<String>,
-    },
+    Unknown { name: String, given_in: Source, nearest: Option<String> },
 
     /// A setting in a table of `rhapsode.toml` that isn't its own.
     #[error("{name} ({given_in}): belongs in the table [{table}], or above all tables")]
-    Misplaced {
-        name: String,
-        given_in: Source,
-        table: &'static str,
-    },
+    Misplaced { name: String, given_in: Source, table: &'static str },
 
     /// One setting, set twice in one place to different values; `both` spells them out.
     #[error("{name} ({given_in}): has two different values, {both}; keep one")]
-    Contradicted {
-        name: &'static str,
-        both: String,
-        given_in: Source,
-    },
+    Contradicted { name: &'static str, both: String, given_in: Source },
 
     /// Settings that are legal each, but not together.
     #[error("{0}")]
@@ -52,11 +40,7 @@ pub enum ConfigFault {
 
     /// A file that can't be read or understood.
     #[error("{}{}: {problem}", path.display(), at_line(*.line))]
-    File {
-        path: PathBuf,
-        line: Option<usize>,
-        problem: String,
-    },
+    File { path: PathBuf, line: Option<usize>, problem: String },
 }
 
 impl ConfigFault {
@@ -73,11 +57,7 @@ impl ConfigFault {
 }
 
 fn lines(faults: &[ConfigFault]) -> String {
-    faults
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn by_alias(set_as: Option<&str>) -> String {

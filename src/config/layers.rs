@@ -54,10 +54,7 @@ impl Layers {
     /// What the topmost layer that names this setting says of it.
     pub(super) fn find(&self, name: &str) -> Option<(Source, Given)> {
         let metadata = self.stacked.find_metadata(name)?;
-        let layer = self
-            .read
-            .iter()
-            .find(|layer| layer.label() == metadata.name)?;
+        let layer = self.read.iter().find(|layer| layer.label() == metadata.name)?;
         Some((layer.source.clone(), layer.given.get(name)?.clone()))
     }
 
@@ -81,8 +78,7 @@ impl Layers {
                     continue;
                 }
             };
-            self.faults
-                .extend(layer.give(setting, &entry.spelled(), entry.text));
+            self.faults.extend(layer.give(setting, &entry.spelled(), entry.text));
         }
         self.push(layer);
     }
@@ -106,16 +102,11 @@ impl Layers {
                         let warning = format!("{name} stands {times} times in .env: the last wins");
                         self.warnings.push(warning);
                     }
-                    self.faults
-                        .extend(layer.give_unless_empty(setting, &name, text));
+                    self.faults.extend(layer.give_unless_empty(setting, &name, text));
                 }
-                None => self
-                    .warnings
-                    .extend(registry().nearest(&name).map(|nearest| {
-                        format!(
-                            "{name} in .env is no setting and is ignored; did you mean {nearest}?"
-                        )
-                    })),
+                None => self.warnings.extend(registry().nearest(&name).map(|nearest| {
+                    format!("{name} in .env is no setting and is ignored; did you mean {nearest}?")
+                })),
             }
         }
         self.push(layer);
@@ -125,8 +116,7 @@ impl Layers {
         let mut layer = Layer::new(Source::Environment);
         for (name, text) in pairs {
             if let Some(setting) = registry().find(name) {
-                self.faults
-                    .extend(layer.give_unless_empty(setting, name, text.clone()));
+                self.faults.extend(layer.give_unless_empty(setting, name, text.clone()));
             }
         }
         self.push(layer);
@@ -154,10 +144,7 @@ impl Layers {
 
 impl Layer {
     fn new(source: Source) -> Self {
-        Self {
-            source,
-            given: BTreeMap::new(),
-        }
+        Self { source, given: BTreeMap::new() }
     }
 
     /// figment's name for the layer: no two sources share it.
@@ -173,10 +160,7 @@ impl Layer {
         text: String,
     ) -> Option<ConfigFault> {
         let Some(before) = self.given.get(setting.name.as_str()) else {
-            let given = Given {
-                spelled: spelled.to_owned(),
-                text,
-            };
+            let given = Given { spelled: spelled.to_owned(), text };
             self.given.insert(&setting.name, given);
             return None;
         };
@@ -184,11 +168,7 @@ impl Layer {
             return None;
         }
         let shown = |text: &str| {
-            if setting.is_secret() {
-                REDACTED.to_owned()
-            } else {
-                format!("{text:?}")
-            }
+            if setting.is_secret() { REDACTED.to_owned() } else { format!("{text:?}") }
         };
         let first = format!("{} = {}", before.spelled, shown(&before.text));
         Some(ConfigFault::Contradicted {

@@ -80,15 +80,8 @@ pub struct WithoutEffect {
 
 impl fmt::Display for WithoutEffect {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            source,
-            waits_for,
-        } = self;
-        write!(
-            formatter,
-            "{name} ({source}) has no effect yet: it waits for {waits_for}"
-        )
+        let Self { name, source, waits_for } = self;
+        write!(formatter, "{name} ({source}) has no effect yet: it waits for {waits_for}")
     }
 }
 
@@ -101,20 +94,13 @@ impl Config {
         let (in_use, warnings, faults) = reading.finish(&config);
         config.in_use = in_use;
         config.warnings = warnings;
-        if faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigFaults(faults))
-        }
+        if faults.is_empty() { Ok(config) } else { Err(ConfigFaults(faults)) }
     }
 
     /// For tests and benches: defaults, and these settings as if from the command line.
     pub fn from_pairs(pairs: &[(&str, &str)]) -> Result<Self, ConfigFaults> {
         let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-        Self::load(&Sources {
-            overrides: pairs.iter().map(own).collect(),
-            ..Sources::default()
-        })
+        Self::load(&Sources { overrides: pairs.iter().map(own).collect(), ..Sources::default() })
     }
 
     /// Every setting with its value and where it came from, in the order of the documents.
@@ -124,10 +110,7 @@ impl Config {
 
     /// What somebody set and that changes nothing yet. Legal, but never silent.
     pub fn without_effect(&self) -> Vec<WithoutEffect> {
-        let set = self
-            .in_use
-            .iter()
-            .filter(|setting| setting.source != Source::Default);
+        let set = self.in_use.iter().filter(|setting| setting.source != Source::Default);
         set.filter_map(|setting| match setting.effect {
             Effect::Now => None,
             Effect::Later(waits_for) => Some(WithoutEffect {

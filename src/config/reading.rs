@@ -16,11 +16,7 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn of(sources: &Sources) -> Self {
-        Self {
-            layers: Layers::of(sources),
-            in_use: Vec::new(),
-            refused: Vec::new(),
-        }
+        Self { layers: Layers::of(sources), in_use: Vec::new(), refused: Vec::new() }
     }
 
     /// What was found, with how the settings go together. What a fault is about already isn't
@@ -54,9 +50,7 @@ impl Visitor for Reading {
             return declared.default;
         };
         let found = self.layers.find(&setting.name);
-        let source = found
-            .as_ref()
-            .map_or(Source::Default, |(source, _)| source.clone());
+        let source = found.as_ref().map_or(Source::Default, |(source, _)| source.clone());
         let read = found.and_then(|(given_in, given)| {
             let read = declared.read(&given.text);
             if read.is_none() {
@@ -65,11 +59,7 @@ impl Visitor for Reading {
                 self.refused.push(ConfigFault::Refused {
                     name: &setting.name,
                     set_as: is_alias.then_some(given.spelled),
-                    value: if hidden {
-                        REDACTED.to_owned()
-                    } else {
-                        given.text
-                    },
+                    value: if hidden { REDACTED.to_owned() } else { given.text },
                     given_in,
                     accepts: setting.accepts(),
                 });

@@ -91,12 +91,7 @@ pub fn env_example() -> String {
                 let _ = write!(text, " ({range})");
             }
             let default = env_value(&setting.default);
-            let _ = write!(
-                document,
-                "\n{}#{}={default}\n",
-                wrapped(&text),
-                setting.name
-            );
+            let _ = write!(document, "\n{}#{}={default}\n", wrapped(&text), setting.name);
         }
     }
     document
@@ -105,18 +100,12 @@ pub fn env_example() -> String {
 impl Registry {
     fn of_section(&self, section: &SectionEntry) -> impl Iterator<Item = &Setting> {
         let key = section.key;
-        self.settings
-            .iter()
-            .filter(move |setting| setting.section == key)
+        self.settings.iter().filter(move |setting| setting.section == key)
     }
 }
 
 fn default_cell(setting: &Setting) -> String {
-    if setting.default.is_empty() {
-        "unset".to_owned()
-    } else {
-        format!("`{}`", setting.default)
-    }
+    if setting.default.is_empty() { "unset".to_owned() } else { format!("`{}`", setting.default) }
 }
 
 fn range_cell(setting: &Setting) -> String {
@@ -132,11 +121,7 @@ fn range_cell(setting: &Setting) -> String {
 }
 
 fn in_code(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The doc and the aliases.
@@ -151,11 +136,7 @@ fn meaning(setting: &Setting) -> String {
 /// Quoted where a `.env` reader would take it apart.
 fn env_value(value: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/:,+".contains(c);
-    if value.chars().all(is_plain) {
-        value.to_owned()
-    } else {
-        format!("'{value}'")
-    }
+    if value.chars().all(is_plain) { value.to_owned() } else { format!("'{value}'") }
 }
 
 /// As comment lines of at most 100 columns.

@@ -66,9 +66,7 @@ impl fmt::Display for Effect {
 impl Registry {
     /// The setting of this name or alias, which must be in upper case.
     pub fn find(&self, name: &str) -> Option<&Setting> {
-        self.settings
-            .iter()
-            .find(|setting| setting.name == name || setting.aliases.contains(&name))
+        self.settings.iter().find(|setting| setting.name == name || setting.aliases.contains(&name))
     }
 
     /// Every name and alias.
@@ -90,10 +88,7 @@ impl Registry {
     }
 
     fn of_config() -> Self {
-        let mut registry = Self {
-            sections: Vec::new(),
-            settings: Vec::new(),
-        };
+        let mut registry = Self { sections: Vec::new(), settings: Vec::new() };
         // Only the visit matters here; the Config it builds holds the defaults.
         let _defaults = Config::visit(&mut registry);
         registry
@@ -102,10 +97,7 @@ impl Registry {
 
 impl Visitor for Registry {
     fn section(&mut self, key: &'static str, about: &'static str) {
-        self.sections.push(SectionEntry {
-            key,
-            about: paragraph(about),
-        });
+        self.sections.push(SectionEntry { key, about: paragraph(about) });
     }
 
     fn setting<T: Value>(&mut self, declared: Declared<T>) -> T {
@@ -134,9 +126,7 @@ impl Setting {
 
     /// The legal values, to follow "must be".
     pub fn accepts(&self) -> String {
-        let kind = self
-            .shape
-            .map_or_else(|| self.kind.accepts(), str::to_owned);
+        let kind = self.shape.map_or_else(|| self.kind.accepts(), str::to_owned);
         match (&self.least, &self.most) {
             (Some(least), Some(most)) => format!("{kind} from {least} to {most}"),
             (Some(least), None) => format!("{kind}, {least} or more"),

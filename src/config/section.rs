@@ -58,25 +58,15 @@ impl<T: Value> Declared<T> {
 
     /// Both ends are legal.
     pub(super) fn within(self, least: T::Bound, most: T::Bound) -> Self {
-        Self {
-            least: Some(least),
-            most: Some(most),
-            ..self
-        }
+        Self { least: Some(least), most: Some(most), ..self }
     }
 
     pub(super) fn at_least(self, least: T::Bound) -> Self {
-        Self {
-            least: Some(least),
-            ..self
-        }
+        Self { least: Some(least), ..self }
     }
 
     pub(super) fn shaped(self, expected: &'static str, accepts: fn(&str) -> bool) -> Self {
-        Self {
-            shape: Some((expected, accepts)),
-            ..self
-        }
+        Self { shape: Some((expected, accepts)), ..self }
     }
 
     /// Names of other contracts that mean the same.
@@ -86,10 +76,7 @@ impl<T: Value> Declared<T> {
 
     /// Nothing reads this setting yet.
     pub(super) fn waits_for(self, what: &'static str) -> Self {
-        Self {
-            effect: Effect::Later(what),
-            ..self
-        }
+        Self { effect: Effect::Later(what), ..self }
     }
 
     /// The value a text stands for, if it is legal here.

@@ -47,10 +47,7 @@ impl Sources {
     pub fn of_process(overrides: Vec<(String, String)>, config_file: Option<PathBuf>) -> Self {
         Self {
             overrides,
-            environment: registry()
-                .names()
-                .filter_map(environment_variable)
-                .collect(),
+            environment: registry().names().filter_map(environment_variable).collect(),
             dotenv: if_present(".env"),
             toml: config_file.or_else(|| if_present("rhapsode.toml")),
         }
@@ -59,10 +56,7 @@ impl Sources {
 
 /// A value that isn't Unicode is kept with replacement characters, so that its setting's own
 /// check can name it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the room that reads the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the room that reads the environment")]
 fn environment_variable(name: &str) -> Option<(String, String)> {
     let value = std::env::var_os(name)?;
     Some((name.to_owned(), value.to_string_lossy().into_owned()))

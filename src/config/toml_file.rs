@@ -53,13 +53,7 @@ impl Entry {
             single => (false, scalar(single)),
         };
         let is_deep = text.is_none();
-        Self {
-            table: table.cloned(),
-            key,
-            text: text.unwrap_or_default(),
-            is_array,
-            is_deep,
-        }
+        Self { table: table.cloned(), key, text: text.unwrap_or_default(), is_array, is_deep }
     }
 
     /// The name as the file has it.
@@ -99,17 +93,11 @@ impl Entry {
     fn unknown(&self, given_in: &Source) -> ConfigFault {
         // A whole table under a wrong name is rather a mistyped section than a setting.
         let nearest = if self.is_deep {
-            registry()
-                .nearest_section(&self.key)
-                .map(|section| format!("[{section}]"))
+            registry().nearest_section(&self.key).map(|section| format!("[{section}]"))
         } else {
             registry().nearest(&self.key).map(str::to_owned)
         };
-        ConfigFault::Unknown {
-            name: self.spelled(),
-            given_in: given_in.clone(),
-            nearest,
-        }
+        ConfigFault::Unknown { name: self.spelled(), given_in: given_in.clone(), nearest }
     }
 }
 
@@ -128,17 +116,9 @@ fn number_text(number: Num) -> String {
     let whole = number.to_i128().map(|whole| whole.to_string());
     let whole = whole.or_else(|| number.to_u128().map(|whole| whole.to_string()));
     // TOML has no other numbers than whole ones and f64.
-    whole.unwrap_or_else(|| {
-        number
-            .to_f64()
-            .map_or_else(String::new, |float| float.to_string())
-    })
+    whole.unwrap_or_else(|| number.to_f64().map_or_else(String::new, |float| float.to_string()))
 }
 
 fn line_of(text: &str, position: usize) -> usize {
-    text.bytes()
-        .take(position)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(position).filter(|byte| *byte == b'\n').count() + 1
 }

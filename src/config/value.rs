@@ -114,10 +114,7 @@ const UNITS: [(&str, u64); 9] = [
 impl fmt::Display for ByteCount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = UNITS.iter().filter(|(name, _)| name.ends_with("iB"));
-        match binary
-            .into_iter()
-            .find(|(_, size)| self.0 > 0 && self.0.is_multiple_of(*size))
-        {
+        match binary.into_iter().find(|(_, size)| self.0 > 0 && self.0.is_multiple_of(*size)) {
             Some((name, size)) => write!(formatter, "{}{name}", self.0 / size),
             None => self.0.fmt(formatter),
         }
@@ -141,17 +138,9 @@ impl Value for ByteCount {
         let size = if unit.is_empty() {
             1
         } else {
-            UNITS
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(unit))?
-                .1
+            UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1
         };
-        digits
-            .trim_end()
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(size)
-            .map(Self)
+        digits.trim_end().parse::<u64>().ok()?.checked_mul(size).map(Self)
     }
 
     fn show(&self) -> String {
@@ -203,11 +192,7 @@ impl<T: Value> Value for Option<T> {
     const OPTIONAL: bool = true;
 
     fn read(text: &str) -> Option<Self> {
-        if text.is_empty() {
-            Some(None)
-        } else {
-            T::read(text).map(Some)
-        }
+        if text.is_empty() { Some(None) } else { T::read(text).map(Some) }
     }
 
     fn show(&self) -> String {
@@ -316,10 +301,7 @@ impl Value for Vec<String> {
     const KIND: Kind = Kind::List;
 
     fn read(text: &str) -> Option<Self> {
-        let items = text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty());
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         Some(items.map(str::to_owned).collect())
     }
 
@@ -346,16 +328,7 @@ mod tests {
         ] {
             assert_eq!(ByteCount::read(text), Some(ByteCount(bytes)), "{text}");
         }
-        for text in [
-            "",
-            "GiB",
-            "2G",
-            "1.5GiB",
-            "-1",
-            "2GiBB",
-            "99999999999999TiB",
-            "2 €",
-        ] {
+        for text in ["", "GiB", "2G", "1.5GiB", "-1", "2GiBB", "99999999999999TiB", "2 €"] {
             assert_eq!(ByteCount::read(text), None, "{text}");
         }
     }

@@ -15,13 +15,8 @@ pub enum Agent {
 }
 
 impl Agent {
-    pub const ALL: [Self; 5] = [
-        Self::Writer,
-        Self::Character,
-        Self::Rater,
-        Self::Editor,
-        Self::Worldbuilding,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Writer, Self::Character, Self::Rater, Self::Editor, Self::Worldbuilding];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -143,11 +143,7 @@ pub(super) fn allocate(
     let high: TokenCount = needs.iter().map(|need| need.high).sum();
     if high > available {
         let layers = needs.to_vec();
-        return Err(ContextError::HighPriorityTooLarge {
-            needed: high,
-            available,
-            layers,
-        });
+        return Err(ContextError::HighPriorityTooLarge { needed: high, available, layers });
     }
 
     let mut budgets = match mode {
@@ -156,32 +152,20 @@ pub(super) fn allocate(
         AllocationMode::Adaptive => share_by_need(&needs, available),
     };
     cover_high(&mut budgets, &needs, available);
-    let overflows = needs
-        .iter()
-        .zip(budgets)
-        .any(|(need, budget)| need.total > budget);
+    let overflows = needs.iter().zip(budgets).any(|(need, budget)| need.total > budget);
     if overflows {
         budgets = match overflow {
             OverflowStrategy::Reject => {
                 let needed = needs.iter().map(|need| need.total).sum();
                 let layers = needs.to_vec();
-                return Err(ContextError::Overflow {
-                    needed,
-                    available,
-                    layers,
-                });
+                return Err(ContextError::Overflow { needed, available, layers });
             }
             OverflowStrategy::Truncate => budgets,
             OverflowStrategy::Borrow => borrow(budgets, &needs),
             OverflowStrategy::Reallocate => lend(budgets, &needs, LENDS_BELOW),
         };
     }
-    Ok(Allocation {
-        configured,
-        scaled,
-        allocated: budgets,
-        folds_immediate_into_system: folded,
-    })
+    Ok(Allocation { configured, scaled, allocated: budgets, folds_immediate_into_system: folded })
 }
 
 fn fold(mut needs: [LayerNeed; 5], folded: bool) -> [LayerNeed; 5] {
@@ -205,22 +189,10 @@ fn lend(mut budgets: [TokenCount; 5], needs: &[LayerNeed; 5], lends_below: f64) 
     let unused = |need: &LayerNeed, budget: TokenCount| {
         let lends =
             need.total <= budget && (need.total.get() as f64) <= budget.get() as f64 * lends_below;
-        if lends {
-            budget - need.total
-        } else {
-            TokenCount::ZERO
-        }
+        if lends { budget - need.total } else { TokenCount::ZERO }
     };
-    let pool: TokenCount = needs
-        .iter()
-        .zip(budgets)
-        .map(|(need, b)| unused(need, b))
-        .sum();
-    let lacking: TokenCount = needs
-        .iter()
-        .zip(budgets)
-        .map(|(need, b)| need.total - b)
-        .sum();
+    let pool: TokenCount = needs.iter().zip(budgets).map(|(need, b)| unused(need, b)).sum();
+    let lacking: TokenCount = needs.iter().zip(budgets).map(|(need, b)| need.total - b).sum();
     if pool == TokenCount::ZERO || lacking == TokenCount::ZERO {
         return budgets;
     }
@@ -265,11 +237,7 @@ fn share_by_need(needs: &[LayerNeed; 5], available: TokenCount) -> [TokenCount; 
     let free = available - high;
     let weight: f64 = needs.iter().map(|need| need.weight).sum();
     needs.map(|need| {
-        let share = if weight > 0.0 {
-            need.weight / weight
-        } else {
-            0.0
-        };
+        let share = if weight > 0.0 { need.weight / weight } else { 0.0 };
         need.high + free.scaled(share).min(need.total - need.high)
     })
 }
@@ -331,10 +299,7 @@ mod tests {
             OverflowStrategy::Truncate,
         )
         .unwrap();
-        assert_eq!(
-            allocation.allocated.map(TokenCount::get),
-            [200, 0, 1_300, 500, 1_000]
-        );
+        assert_eq!(allocation.allocated.map(TokenCount::get), [200, 0, 1_300, 500, 1_000]);
     }
 
     #[test]
@@ -347,10 +312,7 @@ mod tests {
         let available = TokenCount::new(3_000);
         let allocation =
             allocate(DEFAULTS, needs, available, mode, OverflowStrategy::Truncate).unwrap();
-        assert!(
-            allocation.of(Layer::PlotAndWorld).get() >= 1_998,
-            "{allocation:?}"
-        );
+        assert!(allocation.of(Layer::PlotAndWorld).get() >= 1_998, "{allocation:?}");
     }
 
     #[test]

@@ -69,13 +69,8 @@ pub enum Layer {
 }
 
 impl Layer {
-    pub const ALL: [Self; 5] = [
-        Self::System,
-        Self::Immediate,
-        Self::RecentStory,
-        Self::Characters,
-        Self::PlotAndWorld,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::System, Self::Immediate, Self::RecentStory, Self::Characters, Self::PlotAndWorld];
 
     /// From what changes least between requests to what changes most, so that the next request
     /// finds the longest prefix in the engine's cache.
@@ -122,11 +117,7 @@ pub struct Priority(f64);
 impl Priority {
     /// Values outside of 0 to 1 are moved to the nearer end; what is no number counts as 0.
     pub fn new(value: f64) -> Self {
-        Self(if value.is_nan() {
-            0.0
-        } else {
-            value.clamp(0.0, 1.0)
-        })
+        Self(if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) })
     }
 
     pub fn get(self) -> f64 {

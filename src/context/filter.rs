@@ -23,18 +23,9 @@ pub struct Filter {
 impl Filter {
     /// Refuses filters that nothing can pass.
     pub(super) fn check(&self) -> Result<(), ContextError> {
-        match self
-            .required_tags
-            .iter()
-            .find(|tag| self.excluded_tags.contains(tag))
-        {
+        match self.required_tags.iter().find(|tag| self.excluded_tags.contains(tag)) {
             // With other required tags left, an element can still pass.
-            Some(tag)
-                if self
-                    .required_tags
-                    .iter()
-                    .all(|tag| self.excluded_tags.contains(tag)) =>
-            {
+            Some(tag) if self.required_tags.iter().all(|tag| self.excluded_tags.contains(tag)) => {
                 Err(ContextError::ContradictoryFilter(tag.clone()))
             }
             _ => Ok(()),
@@ -62,10 +53,7 @@ fn fits_phase(meant_for: &[Phase], current: Option<Phase>) -> bool {
 
 fn passes(element: &Element, filter: &Filter) -> bool {
     let has = |tags: &[String]| element.tags.iter().any(|tag| tags.contains(tag));
-    if filter
-        .min_priority
-        .is_some_and(|least| element.priority < least)
-    {
+    if filter.min_priority.is_some_and(|least| element.priority < least) {
         return false;
     }
     match element.kind {
@@ -77,10 +65,7 @@ fn passes(element: &Element, filter: &Filter) -> bool {
         }
         ElementKind::Character => {
             filter.character_ids.is_empty()
-                || element
-                    .character_id
-                    .as_ref()
-                    .is_some_and(|id| filter.character_ids.contains(id))
+                || element.character_id.as_ref().is_some_and(|id| filter.character_ids.contains(id))
         }
         ElementKind::SystemInstruction | ElementKind::UserRequest => true,
     }

@@ -65,11 +65,7 @@ pub struct Placed {
 impl Assembly {
     /// The texts of some layer and kind, in prompt order.
     pub fn texts(&self, wanted: impl Fn(&Placed) -> bool) -> Vec<String> {
-        self.placed
-            .iter()
-            .filter(|placed| wanted(placed))
-            .map(|p| p.text.clone())
-            .collect()
+        self.placed.iter().filter(|placed| wanted(placed)).map(|p| p.text.clone()).collect()
     }
 
     pub fn tokens(&self) -> TokenCount {
@@ -84,20 +80,12 @@ pub enum ContextError {
         "what must be in the prompt takes {needed} tokens and only {available} are there ({}); shorten it, lower some priorities to medium, or raise LLM_N_CTX",
         list(.layers, |need| need.high)
     )]
-    HighPriorityTooLarge {
-        needed: TokenCount,
-        available: TokenCount,
-        layers: Vec<LayerNeed>,
-    },
+    HighPriorityTooLarge { needed: TokenCount, available: TokenCount, layers: Vec<LayerNeed> },
     #[error(
         "the context takes {needed} tokens and only {available} are there ({}); CONTEXT_OVERFLOW_STRATEGY=reject refuses it, any other strategy would shorten it",
         list(.layers, |need| need.total)
     )]
-    Overflow {
-        needed: TokenCount,
-        available: TokenCount,
-        layers: Vec<LayerNeed>,
-    },
+    Overflow { needed: TokenCount, available: TokenCount, layers: Vec<LayerNeed> },
     #[error("custom_filters both require and exclude the tag {0:?}, so nothing could ever pass")]
     ContradictoryFilter(String),
 }
@@ -130,19 +118,12 @@ pub fn assemble(
         .map(|(element, fate)| ElementReport::new(element, fate.as_ref()))
         .collect::<Vec<_>>();
     let layers = allocation.report(&reports);
-    let mut placed: Vec<_> = elements
-        .iter()
-        .zip(fates)
-        .filter_map(|(element, fate)| place(element, fate?))
-        .collect();
+    let mut placed: Vec<_> =
+        elements.iter().zip(fates).filter_map(|(element, fate)| place(element, fate?)).collect();
     // Stable: what ties keeps the author's order.
     placed.sort_by_key(|(layer, breadth, _)| (layer.prompt_order(), std::cmp::Reverse(*breadth)));
     let placed = placed.into_iter().map(|(_, _, placed)| placed).collect();
-    Ok(Assembly {
-        placed,
-        elements: reports,
-        layers,
-    })
+    Ok(Assembly { placed, elements: reports, layers })
 }
 
 fn place(element: &Element, fate: Fate) -> Option<(Layer, usize, Placed)> {
@@ -152,15 +133,7 @@ fn place(element: &Element, fate: Fate) -> Option<(Layer, usize, Placed)> {
         Fate::Dropped(_) => return None,
     };
     let breadth = element.audience.breadth();
-    Some((
-        element.layer,
-        breadth,
-        Placed {
-            layer: element.layer,
-            kind: element.kind,
-            text,
-        },
-    ))
+    Some((element.layer, breadth, Placed { layer: element.layer, kind: element.kind, text }))
 }
 
 #[cfg(test)]

@@ -27,9 +27,7 @@ pub(super) fn pack(
     rules: &Rules,
     counter: &dyn TokenCounter,
 ) -> Result<Allocation, ContextError> {
-    let open: Vec<usize> = (0..elements.len())
-        .filter(|&index| fates[index].is_none())
-        .collect();
+    let open: Vec<usize> = (0..elements.len()).filter(|&index| fates[index].is_none()).collect();
     let is_high = |element: &Element| element.priority > rules.high_priority;
     let allocation = allocate(
         rules.budgets,
@@ -43,10 +41,7 @@ pub(super) fn pack(
     let mut ranked = open;
     ranked.sort_by(|&one, &other| rank(&elements[one], &elements[other], rules.prefer_recent));
     for must_be_in in [true, false] {
-        for &index in ranked
-            .iter()
-            .filter(|&&index| is_high(&elements[index]) == must_be_in)
-        {
+        for &index in ranked.iter().filter(|&&index| is_high(&elements[index]) == must_be_in) {
             let element = &elements[index];
             let room = &mut left[allocation.pot(element.layer).index()];
             let fate = decide(element, must_be_in, *room, counter);
@@ -76,10 +71,7 @@ fn decide(
         return Fate::Dropped(Reason::OverBudget);
     }
     match sentences::cut(&element.text, room - LINE_END, element.keep_end, counter) {
-        Some((text, tokens)) => Fate::Trimmed {
-            text,
-            tokens: tokens + LINE_END,
-        },
+        Some((text, tokens)) => Fate::Trimmed { text, tokens: tokens + LINE_END },
         None => Fate::Dropped(Reason::OverBudget),
     }
 }
@@ -123,9 +115,5 @@ fn rank(one: &Element, other: &Element, prefer_recent: bool) -> std::cmp::Orderi
         }
         _ => one.position.cmp(&other.position),
     };
-    other
-        .priority
-        .cmp(one.priority)
-        .then_with(|| one.kind.cmp(&other.kind))
-        .then_with(by_place)
+    other.priority.cmp(one.priority).then_with(|| one.kind.cmp(&other.kind)).then_with(by_place)
 }

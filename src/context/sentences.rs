@@ -78,10 +78,7 @@ mod tests {
 
     #[test]
     fn the_start_is_kept_to_a_sentence_end() {
-        assert_eq!(
-            shortened(9, KeepEnd::Start).unwrap(),
-            "Rain fell. Aria ran to the gate."
-        );
+        assert_eq!(shortened(9, KeepEnd::Start).unwrap(), "Rain fell. Aria ran to the gate.");
     }
 
     #[test]
@@ -97,9 +94,6 @@ mod tests {
     #[test]
     fn a_megabyte_without_a_full_stop_is_refused_quickly() {
         let text = "word ".repeat(200_000);
-        assert_eq!(
-            cut(&text, TokenCount::new(50), KeepEnd::Start, &Estimate),
-            None
-        );
+        assert_eq!(cut(&text, TokenCount::new(50), KeepEnd::Start, &Estimate), None);
     }
 }

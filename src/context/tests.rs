@@ -6,10 +6,7 @@ use super::*;
 use crate::tokens::Estimate;
 
 fn element(position: usize, layer: Layer, priority: f64, words: usize) -> Element {
-    let text = "The rain fell. "
-        .repeat(words.div_ceil(3))
-        .trim_end()
-        .to_owned();
+    let text = "The rain fell. ".repeat(words.div_ceil(3)).trim_end().to_owned();
     Element {
         id: format!("element-{position}"),
         kind: ElementKind::Plot,
@@ -43,11 +40,7 @@ fn rules(available: usize) -> Rules {
 }
 
 fn outcomes(assembly: &Assembly) -> Vec<(Outcome, Reason)> {
-    assembly
-        .elements
-        .iter()
-        .map(|report| (report.outcome, report.reason))
-        .collect()
+    assembly.elements.iter().map(|report| (report.outcome, report.reason)).collect()
 }
 
 #[test]
@@ -59,10 +52,7 @@ fn what_all_agents_share_stands_before_what_one_sees() {
     let system = element(2, Layer::System, 0.5, 3);
     let assembly = assemble(&[only_writer, shared, system], &rules(1_000), &Estimate).unwrap();
     let layers: Vec<_> = assembly.placed.iter().map(|placed| placed.layer).collect();
-    assert_eq!(
-        layers,
-        [Layer::System, Layer::PlotAndWorld, Layer::PlotAndWorld]
-    );
+    assert_eq!(layers, [Layer::System, Layer::PlotAndWorld, Layer::PlotAndWorld]);
     assert_eq!(assembly.placed[2].text, "only the writer");
 }
 
@@ -95,12 +85,7 @@ fn the_receipt_says_why_something_is_missing() {
 fn a_high_element_that_cannot_fit_is_refused_with_the_sizes() {
     let elements = [element(0, Layer::Characters, 0.9, 3_000)];
     let error = assemble(&elements, &rules(100), &Estimate).unwrap_err();
-    let ContextError::HighPriorityTooLarge {
-        needed,
-        available,
-        layers,
-    } = error
-    else {
+    let ContextError::HighPriorityTooLarge { needed, available, layers } = error else {
         panic!("{error}");
     };
     assert!(needed > available);
@@ -120,10 +105,7 @@ fn filters_that_exclude_what_they_require_are_refused() {
     let mut rules = rules(100);
     rules.filter.required_tags = vec!["war".to_owned()];
     rules.filter.excluded_tags = vec!["war".to_owned()];
-    assert!(matches!(
-        assemble(&[], &rules, &Estimate),
-        Err(ContextError::ContradictoryFilter(_))
-    ));
+    assert!(matches!(assemble(&[], &rules, &Estimate), Err(ContextError::ContradictoryFilter(_))));
 }
 
 fn any_elements() -> impl Strategy<Value = Vec<Element>> {

@@ -75,20 +75,12 @@ impl MiniLm {
         if vocabulary > config.vocab_size {
             return Err(EmbeddingError::damaged(
                 &files.tokenizer,
-                &format!(
-                    "it knows {vocabulary} tokens, the weights {}",
-                    config.vocab_size
-                ),
+                &format!("it knows {vocabulary} tokens, the weights {}", config.vocab_size),
             ));
         }
-        let bytes = fs::metadata(&files.weights)
-            .map_err(EmbeddingError::unreadable(&files.weights))?
-            .len();
-        Ok(Inspection {
-            dimensions: config.hidden_size,
-            max_tokens: Self::MAX_TOKENS,
-            bytes,
-        })
+        let bytes =
+            fs::metadata(&files.weights).map_err(EmbeddingError::unreadable(&files.weights))?.len();
+        Ok(Inspection { dimensions: config.hidden_size, max_tokens: Self::MAX_TOKENS, bytes })
     }
 }
 
@@ -111,11 +103,7 @@ mod tests {
     #[test]
     fn the_real_model_is_as_expected() {
         let inspection = MiniLm::inspect(&model_folder()).unwrap();
-        let expected = Inspection {
-            dimensions: 384,
-            max_tokens: 256,
-            bytes: 90_868_376,
-        };
+        let expected = Inspection { dimensions: 384, max_tokens: 256, bytes: 90_868_376 };
         assert_eq!(inspection, expected);
     }
 
@@ -124,10 +112,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let message = MiniLm::inspect(folder.path()).unwrap_err().to_string();
         assert!(message.contains("config.json"), "{message}");
-        assert!(
-            message.contains("rhapsode models pull --default"),
-            "{message}"
-        );
+        assert!(message.contains("rhapsode models pull --default"), "{message}");
     }
 
     #[test]
@@ -135,21 +120,14 @@ mod tests {
         for bytes in [0, 4, 100, 1_000_000] {
             let folder = copy_with_weights_cut_to(bytes);
             let error = MiniLm::inspect(folder.path()).unwrap_err();
-            assert!(
-                matches!(error, EmbeddingError::Damaged { .. }),
-                "{bytes}: {error}"
-            );
+            assert!(matches!(error, EmbeddingError::Damaged { .. }), "{bytes}: {error}");
         }
     }
 
     #[test]
     fn a_web_page_is_no_safetensors_file() {
         let folder = copy_with_weights_cut_to(0);
-        fs::write(
-            Files::of(folder.path()).weights,
-            "<html>Please sign in</html>",
-        )
-        .unwrap();
+        fs::write(Files::of(folder.path()).weights, "<html>Please sign in</html>").unwrap();
         let error = MiniLm::inspect(folder.path()).unwrap_err();
         assert!(matches!(error, EmbeddingError::Damaged { .. }), "{error}");
     }

@@ -40,10 +40,7 @@ impl MiniLm {
         let files = Files::of(folder);
         let config = files.read_config()?;
         let mut tokenizer = files.read_tokenizer()?;
-        let truncation = TruncationParams {
-            max_length: Self::MAX_TOKENS,
-            ..Default::default()
-        };
+        let truncation = TruncationParams { max_length: Self::MAX_TOKENS, ..Default::default() };
         tokenizer
             .with_truncation(Some(truncation))
             .map_err(|error| EmbeddingError::damaged(&files.tokenizer, &error))?
@@ -57,22 +54,12 @@ impl MiniLm {
             .map_err(|error| EmbeddingError::damaged(&files.weights, &error))?;
         let padding_token = u32::try_from(config.pad_token_id)
             .map_err(|error| EmbeddingError::damaged(&files.config, &error))?;
-        Ok(Self {
-            model,
-            tokenizer,
-            id,
-            dimensions: config.hidden_size,
-            padding_token,
-        })
+        Ok(Self { model, tokenizer, id, dimensions: config.hidden_size, padding_token })
     }
 
     /// Vectors of at most [`BATCH`] texts.
     fn embed_batch(&self, encodings: &[&Encoding]) -> Result<Vec<Vec<f32>>, EmbeddingError> {
-        let longest = encodings
-            .iter()
-            .map(|encoding| encoding.len())
-            .max()
-            .unwrap_or(0);
+        let longest = encodings.iter().map(|encoding| encoding.len()).max().unwrap_or(0);
         let shape = (encodings.len(), longest);
         let mut tokens = Vec::with_capacity(shape.0 * shape.1);
         let mut mask = Vec::with_capacity(shape.0 * shape.1);
@@ -85,9 +72,7 @@ impl MiniLm {
         }
         let tokens = Tensor::from_vec(tokens, shape, &Device::Cpu)?;
         let mask = Tensor::from_vec(mask, shape, &Device::Cpu)?;
-        let hidden = self
-            .model
-            .forward(&tokens, &tokens.zeros_like()?, Some(&mask))?;
+        let hidden = self.model.forward(&tokens, &tokens.zeros_like()?, Some(&mask))?;
         let sums = hidden.broadcast_mul(&mask.unsqueeze(2)?)?.sum(1)?;
         let means = sums.broadcast_div(&mask.sum_keepdim(1)?)?;
         let lengths = means.sqr()?.sum_keepdim(1)?.sqrt()?;
@@ -126,14 +111,11 @@ impl Embedder for MiniLm {
 /// Names the weights by their content: a folder can be renamed, and other weights put in it.
 fn id_of(weights: &[u8]) -> String {
     let digest = Sha256::digest(weights);
-    digest
-        .iter()
-        .take(ID_BYTES)
-        .fold("minilm-".to_owned(), |mut id, byte| {
-            // Writing into a String cannot fail.
-            let _ = write!(id, "{byte:02x}");
-            id
-        })
+    digest.iter().take(ID_BYTES).fold("minilm-".to_owned(), |mut id, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
 }
 
 #[cfg(test)]
@@ -153,10 +135,7 @@ pub(super) mod tests {
             PathBuf::from,
         );
         let folder = crate::models::sentence_embedder_dir(&models_dir);
-        assert!(
-            folder.join("model.safetensors").exists(),
-            "run: make models"
-        );
+        assert!(folder.join("model.safetensors").exists(), "run: make models");
         folder
     }
 
@@ -190,24 +169,15 @@ pub(super) mod tests {
     #[test]
     fn like_meanings_lie_nearer() {
         let vectors = MODEL
-            .embed(&[
-                "A cat sits on the mat",
-                "A kitten rests on a rug",
-                "The stock market fell",
-            ])
+            .embed(&["A cat sits on the mat", "A kitten rests on a rug", "The stock market fell"])
             .unwrap();
-        let (near, far) = (
-            cosine(&vectors[0], &vectors[1]),
-            cosine(&vectors[0], &vectors[2]),
-        );
+        let (near, far) = (cosine(&vectors[0], &vectors[1]), cosine(&vectors[0], &vectors[2]));
         assert!(near > far + 0.3, "near {near}, far {far}");
     }
 
     #[test]
     fn a_batch_equals_its_texts_one_by_one() {
-        let texts: Vec<String> = (0..40)
-            .map(|n| "The rain fell. ".repeat(n % 9 + 1))
-            .collect();
+        let texts: Vec<String> = (0..40).map(|n| "The rain fell. ".repeat(n % 9 + 1)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let together = MODEL.embed(&texts).unwrap();
         assert_eq!(together.len(), texts.len());

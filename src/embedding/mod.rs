@@ -32,10 +32,7 @@ pub enum EmbeddingError {
     Missing { path: PathBuf },
 
     #[error("could not read {}: {source}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
 
     #[error("{} is damaged: {problem}. Fetch it anew: rhapsode models pull --default", path.display())]
     Damaged { path: PathBuf, problem: String },
@@ -57,9 +54,6 @@ impl EmbeddingError {
     }
 
     fn damaged(path: &Path, problem: &impl ToString) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            problem: problem.to_string(),
-        }
+        Self::Damaged { path: path.to_owned(), problem: problem.to_string() }
     }
 }

@@ -30,21 +30,15 @@ impl Header {
     /// Reads the header and checks that the file is as long as it says.
     pub(super) fn read(path: &Path) -> Result<Self, EmbeddingError> {
         let mut file = File::open(path).map_err(EmbeddingError::unreadable(path))?;
-        let file_bytes = file
-            .metadata()
-            .map_err(EmbeddingError::unreadable(path))?
-            .len();
+        let file_bytes = file.metadata().map_err(EmbeddingError::unreadable(path))?.len();
         let mut length = [0; 8];
-        file.read_exact(&mut length)
-            .map_err(|error| EmbeddingError::damaged(path, &error))?;
+        file.read_exact(&mut length).map_err(|error| EmbeddingError::damaged(path, &error))?;
         let length = u64::from_le_bytes(length);
         if length > MAX_HEADER_BYTES {
             return Err(EmbeddingError::damaged(path, &"it is no safetensors file"));
         }
         let mut json = Vec::new();
-        file.take(length)
-            .read_to_end(&mut json)
-            .map_err(EmbeddingError::unreadable(path))?;
+        file.take(length).read_to_end(&mut json).map_err(EmbeddingError::unreadable(path))?;
         let mut fields: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(&json).map_err(|error| EmbeddingError::damaged(path, &error))?;
         fields.remove("__metadata__");
@@ -53,11 +47,7 @@ impl Header {
             .map(|(name, value)| Ok((name, serde_json::from_value::<Tensor>(value)?)))
             .collect::<Result<HashMap<_, _>, serde_json::Error>>()
             .map_err(|error| EmbeddingError::damaged(path, &error))?;
-        let data_bytes = tensors
-            .values()
-            .map(|tensor| tensor.data_offsets.1)
-            .max()
-            .unwrap_or(0);
+        let data_bytes = tensors.values().map(|tensor| tensor.data_offsets.1).max().unwrap_or(0);
         let expected = (LENGTH_BYTES + length).saturating_add(data_bytes);
         if expected != file_bytes {
             let problem = format!("it has {file_bytes} bytes instead of {expected}");
@@ -67,8 +57,6 @@ impl Header {
     }
 
     pub(super) fn shape(&self, tensor: &str) -> Option<&[usize]> {
-        self.tensors
-            .get(tensor)
-            .map(|tensor| tensor.shape.as_slice())
+        self.tensors.get(tensor).map(|tensor| tensor.shape.as_slice())
     }
 }

@@ -12,17 +12,11 @@ pub enum EngineError {
     #[error(
         "{waiting} requests are waiting already, which is as many as LLM_QUEUE_SIZE allows; try again in {retry_after_seconds} s"
     )]
-    QueueFull {
-        waiting: usize,
-        retry_after_seconds: u64,
-    },
+    QueueFull { waiting: usize, retry_after_seconds: u64 },
     #[error(
         "the prompt has {prompt} tokens, and the model's window of {window} leaves no room for an answer; send less, or raise LLM_N_CTX"
     )]
-    PromptTooLong {
-        prompt: TokenCount,
-        window: TokenCount,
-    },
+    PromptTooLong { prompt: TokenCount, window: TokenCount },
     #[error("the model's chat template refused the messages: {0}")]
     Template(String),
     #[error("the answer's JSON Schema can't be enforced: {0}")]

@@ -64,17 +64,11 @@ pub struct Message {
 
 impl Message {
     pub fn system(content: impl Into<String>) -> Self {
-        Self {
-            role: Role::System,
-            content: content.into(),
-        }
+        Self { role: Role::System, content: content.into() }
     }
 
     pub fn user(content: impl Into<String>) -> Self {
-        Self {
-            role: Role::User,
-            content: content.into(),
-        }
+        Self { role: Role::User, content: content.into() }
     }
 }
 
@@ -110,10 +104,7 @@ pub struct Sampling {
 #[derive(Debug)]
 pub enum Event {
     /// The prompt is being read: its length, and how much of it was still in the KV cache.
-    Started {
-        prompt_tokens: TokenCount,
-        cached_tokens: TokenCount,
-    },
+    Started { prompt_tokens: TokenCount, cached_tokens: TokenCount },
     /// Whole characters, in order; joined, they are the answer.
     Text(String),
     /// The answer is complete.
@@ -228,11 +219,7 @@ impl Generation {
         if self.ended {
             return None;
         }
-        let event = self
-            .events
-            .recv()
-            .await
-            .unwrap_or(Event::Failed(EngineError::Lost));
+        let event = self.events.recv().await.unwrap_or(Event::Failed(EngineError::Lost));
         self.ended = matches!(event, Event::Finished(_) | Event::Failed(_));
         Some(event)
     }

@@ -45,11 +45,7 @@ impl ScriptedEngine {
             progress: None,
             error: None,
         };
-        let engine = Self {
-            calls: sender,
-            status: Mutex::new(status),
-            refusal: Mutex::new(None),
-        };
+        let engine = Self { calls: sender, status: Mutex::new(status), refusal: Mutex::new(None) };
         (Arc::new(engine), Script { calls: receiver })
     }
 
@@ -66,18 +62,11 @@ impl ScriptedEngine {
 
 impl Engine for ScriptedEngine {
     fn status(&self) -> EngineStatus {
-        self.status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn ready(&self) -> Result<(), EngineError> {
-        let refusal = self
-            .refusal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
         refusal.map_or(Ok(()), Err)
     }
 
@@ -86,10 +75,7 @@ impl Engine for ScriptedEngine {
     }
 
     fn prompt_tokens(&self, messages: &[Message]) -> Result<TokenCount, EngineError> {
-        Ok(messages
-            .iter()
-            .map(|message| Estimate.count(&message.content))
-            .sum())
+        Ok(messages.iter().map(|message| Estimate.count(&message.content)).sum())
     }
 
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
@@ -97,22 +83,12 @@ impl Engine for ScriptedEngine {
         let prompt_tokens = self.prompt_tokens(&request.messages)?;
         let window = self.status().window.unwrap_or_default();
         if prompt_tokens >= window {
-            return Err(EngineError::PromptTooLong {
-                prompt: prompt_tokens,
-                window,
-            });
+            return Err(EngineError::PromptTooLong { prompt: prompt_tokens, window });
         }
         let (generation, events) =
             Generation::channel(prompt_tokens, TokenCount::ZERO, request.max_tokens);
-        let call = Call {
-            request,
-            prompt_tokens,
-            events,
-            written: 0,
-        };
-        self.calls
-            .send(call)
-            .map_err(|_| EngineError::ShuttingDown)?;
+        let call = Call { request, prompt_tokens, events, written: 0 };
+        self.calls.send(call).map_err(|_| EngineError::ShuttingDown)?;
         Ok(generation)
     }
 }
@@ -137,10 +113,7 @@ impl Script {
 
 impl Call {
     pub fn start(&self, cached_tokens: TokenCount) {
-        self.events.send(Event::Started {
-            prompt_tokens: self.prompt_tokens,
-            cached_tokens,
-        });
+        self.events.send(Event::Started { prompt_tokens: self.prompt_tokens, cached_tokens });
     }
 
     pub fn text(&mut self, piece: &str) {
@@ -154,11 +127,7 @@ impl Call {
             cached_tokens: TokenCount::ZERO,
             completion_tokens: TokenCount::new(self.written),
         };
-        self.events.send(Event::Finished(Finished {
-            reason,
-            usage,
-            timings: Timings::default(),
-        }));
+        self.events.send(Event::Finished(Finished { reason, usage, timings: Timings::default() }));
     }
 
     pub fn fail(self, error: EngineError) {

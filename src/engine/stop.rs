@@ -21,44 +21,24 @@ pub struct Passed {
 
 impl StopMatcher {
     pub fn new(stops: &[String]) -> Self {
-        let stops = stops
-            .iter()
-            .filter(|stop| !stop.is_empty())
-            .cloned()
-            .collect();
-        Self {
-            stops,
-            held: String::new(),
-        }
+        let stops = stops.iter().filter(|stop| !stop.is_empty()).cloned().collect();
+        Self { stops, held: String::new() }
     }
 
     pub fn push(&mut self, piece: &str) -> Passed {
         if self.stops.is_empty() {
-            return Passed {
-                text: piece.to_owned(),
-                stopped: false,
-            };
+            return Passed { text: piece.to_owned(), stopped: false };
         }
         self.held.push_str(piece);
         // Of two stop strings the one that starts first wins: the answer ends there.
-        let found = self
-            .stops
-            .iter()
-            .filter_map(|stop| self.held.find(stop.as_str()))
-            .min();
+        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
         if let Some(at) = found {
             self.held.truncate(at);
-            return Passed {
-                text: std::mem::take(&mut self.held),
-                stopped: true,
-            };
+            return Passed { text: std::mem::take(&mut self.held), stopped: true };
         }
         let keep_from = self.held.len() - self.longest_possible_beginning();
         let rest = self.held.split_off(keep_from);
-        Passed {
-            text: std::mem::replace(&mut self.held, rest),
-            stopped: false,
-        }
+        Passed { text: std::mem::replace(&mut self.held, rest), stopped: false }
     }
 
     /// What was held back, once no more text will come.
@@ -69,17 +49,10 @@ impl StopMatcher {
     /// Bytes at the end of `held` that some stop string begins with.
     fn longest_possible_beginning(&self) -> usize {
         let longest_stop = self.stops.iter().map(String::len).max().unwrap_or(0);
-        let from = self
-            .held
-            .len()
-            .saturating_sub(longest_stop.saturating_sub(1));
+        let from = self.held.len().saturating_sub(longest_stop.saturating_sub(1));
         (from..self.held.len())
             .filter(|&at| self.held.is_char_boundary(at))
-            .find(|&at| {
-                self.stops
-                    .iter()
-                    .any(|stop| stop.starts_with(&self.held[at..]))
-            })
+            .find(|&at| self.stops.iter().any(|stop| stop.starts_with(&self.held[at..])))
             .map_or(0, |at| self.held.len() - at)
     }
 }
@@ -107,10 +80,7 @@ mod tests {
     #[test]
     fn a_stop_string_split_over_pieces_ends_the_text() {
         let stops = vec!["\n\nUser:".to_owned()];
-        assert_eq!(
-            run(&stops, ["Hello", "\n", "\nUs", "er", ": more"]),
-            "Hello"
-        );
+        assert_eq!(run(&stops, ["Hello", "\n", "\nUs", "er", ": more"]), "Hello");
     }
 
     #[test]

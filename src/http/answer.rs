@@ -44,20 +44,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
             .await
             .map_err(|_| ApiError::new(super::Code::BadRequest, "?stream is true or false"))?;
         Ok(match parameter.stream {
-            Some(true) => Self::Events,
             Some(false) => Self::Json,
             None if accepts_only_json(parts) => Self::Json,
-            None => Self::Events,
+            _ => Self::Events,
         })
     }
 }
 
 /// Browsers and curl accept anything; only who names JSON and not the stream wants JSON.
 fn accepts_only_json(parts: &Parts) -> bool {
-    let accept = parts
-        .headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok());
+    let accept = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| {
         accept.contains("application/json") && !accept.contains("text/event-stream")
     })
@@ -120,16 +116,12 @@ fn server_sent_events<T: Serialize + Send + 'static>(
         // The types are ours and have only string keys, so they can be written as JSON.
         Ok::<_, Infallible>(Event::default().json_data(event).unwrap_or_default())
     });
-    let mut response = Sse::new(frames)
-        .keep_alive(KeepAlive::new().interval(COMMENT_EVERY))
-        .into_response();
+    let mut response =
+        Sse::new(frames).keep_alive(KeepAlive::new().interval(COMMENT_EVERY)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
     // nginx would otherwise hold the text back until its buffer is full.
-    headers.insert(
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
 }

@@ -21,28 +21,18 @@ pub(super) fn pages<S: Clone + Send + Sync + 'static>(api_prefix: &str) -> Route
     Router::new()
         .route("/docs", get(async || Redirect::permanent("/docs/")))
         .route("/docs/", get(async move || file("", &index)))
-        .route(
-            "/docs/{*file}",
-            get(async move |Path(path): Path<String>| file(&path, &config)),
-        )
+        .route("/docs/{*file}", get(async move |Path(path): Path<String>| file(&path, &config)))
         .route(
             &document_path,
-            get(async move || {
-                (
-                    [(header::CONTENT_TYPE, "application/json")],
-                    document.to_string(),
-                )
-            }),
+            get(async move || ([(header::CONTENT_TYPE, "application/json")], document.to_string())),
         )
 }
 
 fn file(path: &str, config: &Arc<Config<'static>>) -> Response {
     match serve(path, Arc::clone(config)) {
-        Ok(Some(file)) => (
-            [(header::CONTENT_TYPE, file.content_type)],
-            file.bytes.to_vec(),
-        )
-            .into_response(),
+        Ok(Some(file)) => {
+            ([(header::CONTENT_TYPE, file.content_type)], file.bytes.to_vec()).into_response()
+        }
         Ok(None) => ApiError::new(Code::NotFound, "there is no such page").into_response(),
         Err(error) => ApiError::internal(error).into_response(),
     }

@@ -37,12 +37,9 @@ impl Code {
     fn row(self) -> (&'static str, StatusCode, Level, &'static str) {
         use StatusCode as S;
         match self {
-            Self::MalformedJson => (
-                "MALFORMED_JSON",
-                S::UNPROCESSABLE_ENTITY,
-                Level::INFO,
-                "The body is not JSON",
-            ),
+            Self::MalformedJson => {
+                ("MALFORMED_JSON", S::UNPROCESSABLE_ENTITY, Level::INFO, "The body is not JSON")
+            }
             Self::ValidationFailed => (
                 "VALIDATION_FAILED",
                 S::UNPROCESSABLE_ENTITY,
@@ -61,78 +58,43 @@ impl Code {
                 Level::INFO,
                 "The filters contradict each other",
             ),
-            Self::BodyTooLarge => (
-                "BODY_TOO_LARGE",
-                S::PAYLOAD_TOO_LARGE,
-                Level::INFO,
-                "The body is too large",
-            ),
-            Self::BadRequest => (
-                "BAD_REQUEST",
-                S::BAD_REQUEST,
-                Level::INFO,
-                "The request cannot be read",
-            ),
-            Self::NotFound => (
-                "NOT_FOUND",
-                S::NOT_FOUND,
-                Level::INFO,
-                "There is nothing here",
-            ),
+            Self::BodyTooLarge => {
+                ("BODY_TOO_LARGE", S::PAYLOAD_TOO_LARGE, Level::INFO, "The body is too large")
+            }
+            Self::BadRequest => {
+                ("BAD_REQUEST", S::BAD_REQUEST, Level::INFO, "The request cannot be read")
+            }
+            Self::NotFound => ("NOT_FOUND", S::NOT_FOUND, Level::INFO, "There is nothing here"),
             Self::MethodNotAllowed => (
                 "METHOD_NOT_ALLOWED",
                 S::METHOD_NOT_ALLOWED,
                 Level::INFO,
                 "This path has no such method",
             ),
-            Self::QueueFull => (
-                "QUEUE_FULL",
-                S::TOO_MANY_REQUESTS,
-                Level::WARN,
-                "Too many requests are waiting",
-            ),
-            Self::LlmLoading => (
-                "LLM_LOADING",
-                S::SERVICE_UNAVAILABLE,
-                Level::INFO,
-                "The model is loading",
-            ),
-            Self::LlmNotAvailable => (
-                "LLM_NOT_AVAILABLE",
-                S::SERVICE_UNAVAILABLE,
-                Level::WARN,
-                "There is no model",
-            ),
-            Self::LlmFailed => (
-                "LLM_FAILED",
-                S::INTERNAL_SERVER_ERROR,
-                Level::ERROR,
-                "The model failed",
-            ),
-            Self::EmptyAnswer => (
-                "EMPTY_ANSWER",
-                S::BAD_GATEWAY,
-                Level::WARN,
-                "The model wrote nothing",
-            ),
-            Self::DeadlinePassed => (
-                "DEADLINE_PASSED",
-                S::GATEWAY_TIMEOUT,
-                Level::WARN,
-                "It took too long",
-            ),
-            Self::ShuttingDown => (
-                "SHUTTING_DOWN",
-                S::SERVICE_UNAVAILABLE,
-                Level::INFO,
-                "The server is stopping",
-            ),
-            Self::Internal => (
-                "INTERNAL",
-                S::INTERNAL_SERVER_ERROR,
-                Level::ERROR,
-                "Something broke",
-            ),
+            Self::QueueFull => {
+                ("QUEUE_FULL", S::TOO_MANY_REQUESTS, Level::WARN, "Too many requests are waiting")
+            }
+            Self::LlmLoading => {
+                ("LLM_LOADING", S::SERVICE_UNAVAILABLE, Level::INFO, "The model is loading")
+            }
+            Self::LlmNotAvailable => {
+                ("LLM_NOT_AVAILABLE", S::SERVICE_UNAVAILABLE, Level::WARN, "There is no model")
+            }
+            Self::LlmFailed => {
+                ("LLM_FAILED", S::INTERNAL_SERVER_ERROR, Level::ERROR, "The model failed")
+            }
+            Self::EmptyAnswer => {
+                ("EMPTY_ANSWER", S::BAD_GATEWAY, Level::WARN, "The model wrote nothing")
+            }
+            Self::DeadlinePassed => {
+                ("DEADLINE_PASSED", S::GATEWAY_TIMEOUT, Level::WARN, "It took too long")
+            }
+            Self::ShuttingDown => {
+                ("SHUTTING_DOWN", S::SERVICE_UNAVAILABLE, Level::INFO, "The server is stopping")
+            }
+            Self::Internal => {
+                ("INTERNAL", S::INTERNAL_SERVER_ERROR, Level::ERROR, "Something broke")
+            }
         }
     }
 
@@ -181,17 +143,12 @@ impl FieldFault {
             Value::String(key) => key.replace('~', "~0").replace('/', "~1"),
             other => other.to_string(),
         };
-        self.path
-            .iter()
-            .map(|step| format!("/{}", part(step)))
-            .collect()
+        self.path.iter().flat_map(|step| ["/".to_owned(), part(step)]).collect()
     }
 
     /// The place as FastAPI tells it.
     fn location(&self) -> Vec<Value> {
-        std::iter::once(Value::from("body"))
-            .chain(self.path.iter().cloned())
-            .collect()
+        std::iter::once(Value::from("body")).chain(self.path.iter().cloned()).collect()
     }
 }
 
@@ -224,10 +181,7 @@ impl ApiError {
                 pointer => format!("{pointer}: {}", fault.message),
             })
             .collect();
-        Self {
-            faults,
-            ..Self::new(Code::ValidationFailed, lines.join("; "))
-        }
+        Self { faults, ..Self::new(Code::ValidationFailed, lines.join("; ")) }
     }
 
     pub(super) fn internal(cause: impl std::fmt::Display) -> Self {
@@ -291,9 +245,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
         if let Some(seconds) = self.retry_after_seconds {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self);
         response
@@ -338,15 +290,11 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let detail = error.to_string();
         match error {
-            EngineError::Loading { .. } => Self {
-                retry_after_seconds: Some(2),
-                ..Self::new(Code::LlmLoading, detail)
-            },
+            EngineError::Loading { .. } => {
+                Self { retry_after_seconds: Some(2), ..Self::new(Code::LlmLoading, detail) }
+            }
             EngineError::Unavailable(_) => Self::new(Code::LlmNotAvailable, detail),
-            EngineError::QueueFull {
-                retry_after_seconds,
-                ..
-            } => Self {
+            EngineError::QueueFull { retry_after_seconds, .. } => Self {
                 retry_after_seconds: Some(retry_after_seconds),
                 ..Self::new(Code::QueueFull, detail)
             },

@@ -29,12 +29,12 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let bytes = Bytes::from_request(request, state)
             .await
-            .map_err(unreadable)?;
+            .map_err(|rejection| unreadable(&rejection))?;
         parse(&bytes).map(Self)
     }
 }
 
-fn unreadable(rejection: BytesRejection) -> ApiError {
+fn unreadable(rejection: &BytesRejection) -> ApiError {
     let code = match rejection.status().as_u16() {
         413 => Code::BodyTooLarge,
         _ => Code::BadRequest,
@@ -62,24 +62,15 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> 
     let mut faults = faults_against_schema::<T>(&body);
     if faults.is_empty() {
         let path = refused.path().iter().filter_map(step).collect();
-        faults.push(FieldFault {
-            path,
-            message: shortened(&refused.inner().to_string()),
-        });
+        faults.push(FieldFault { path, message: shortened(&refused.inner().to_string()) });
     }
     Err(ApiError::invalid(faults))
 }
 
 fn malformed(error: &serde_json::Error) -> ApiError {
     let message = format!("the body is not valid JSON: {error}");
-    let fault = FieldFault {
-        path: Vec::new(),
-        message: message.clone(),
-    };
-    ApiError {
-        faults: vec![fault],
-        ..ApiError::new(Code::MalformedJson, message)
-    }
+    let fault = FieldFault { path: Vec::new(), message: message.clone() };
+    ApiError { faults: vec![fault], ..ApiError::new(Code::MalformedJson, message) }
 }
 
 fn faults_against_schema<T: JsonSchema>(body: &Value) -> Vec<FieldFault> {
@@ -117,8 +108,5 @@ fn shortened(message: &str) -> String {
     if message.len() <= LONGEST_MESSAGE {
         return message.to_owned();
     }
-    format!(
-        "{}…",
-        &message[..message.floor_char_boundary(LONGEST_MESSAGE)]
-    )
+    format!("{}…", &message[..message.floor_char_boundary(LONGEST_MESSAGE)])
 }

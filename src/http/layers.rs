@@ -22,17 +22,11 @@ pub(super) fn wrap(router: Router, settings: &HttpSettings) -> Router {
     router
         .fallback(async || ApiError::new(Code::NotFound, "there is no such path; see /docs"))
         .method_not_allowed_fallback(async || {
-            ApiError::new(
-                Code::MethodNotAllowed,
-                "this path takes another method; see /docs",
-            )
+            ApiError::new(Code::MethodNotAllowed, "this path takes another method; see /docs")
         })
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(settings.max_request_bytes))
-        .layer(from_fn_with_state(
-            (Style::Problem, settings.debug),
-            render_errors,
-        ))
+        .layer(from_fn_with_state((Style::Problem, settings.debug), render_errors))
         .layer(cors(&settings.cors_origins))
         .layer(from_fn(log_requests))
 }
@@ -98,7 +92,7 @@ fn log_error(error: &ApiError, method: &http::Method, path: &str, duration_ms: f
             tracing::warn!(%method, path, status, code, duration_ms, cause, "{method} {path}: {code}");
         }
         _ => {
-            tracing::info!(%method, path, status, code, duration_ms, faults, "{method} {path}: {code}")
+            tracing::info!(%method, path, status, code, duration_ms, faults, "{method} {path}: {code}");
         }
     }
 }
@@ -108,11 +102,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         // A literal `*` is not allowed together with credentials.
         AllowOrigin::mirror_request()
     } else {
-        AllowOrigin::list(
-            origins
-                .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
-        )
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
     };
     CorsLayer::new()
         .allow_origin(allowed)
@@ -121,6 +111,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_credentials(true)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let message = panic
         .downcast_ref::<String>()

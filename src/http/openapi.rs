@@ -25,9 +25,7 @@ pub fn document(api_prefix: &str) -> Value {
     }
     let mut paths = Map::new();
     for endpoint in ENDPOINTS {
-        let path = paths
-            .entry(endpoint.full_path(api_prefix))
-            .or_insert_with(|| json!({}));
+        let path = paths.entry(endpoint.full_path(api_prefix)).or_insert_with(|| json!({}));
         path[endpoint.method] = operation(endpoint, &named);
     }
     json!({
@@ -89,15 +87,8 @@ fn error_response(status: u16, style: Style, schema: &impl Fn(&str) -> Value) ->
 
 fn operation_id(endpoint: &Endpoint) -> String {
     let path = endpoint.path.replace("{api}", "").replace(['{', '}'], "");
-    let words = path
-        .split(['/', '-'])
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>();
-    if words.is_empty() {
-        "root".to_owned()
-    } else {
-        words.join("_")
-    }
+    let words = path.split(['/', '-']).filter(|word| !word.is_empty()).collect::<Vec<_>>();
+    if words.is_empty() { "root".to_owned() } else { words.join("_") }
 }
 
 fn parameters(endpoint: &Endpoint) -> Vec<Value> {

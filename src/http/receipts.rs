@@ -13,9 +13,8 @@ pub(super) async fn find(
     Path(id): Path<String>,
 ) -> Result<Json<Receipt>, ApiError> {
     let missing = |detail: &str| ApiError::new(Code::NotFound, detail);
-    let id: ReceiptId = id
-        .parse()
-        .map_err(|_| missing("that is no receipt's id; it looks like a UUID"))?;
+    let id: ReceiptId =
+        id.parse().map_err(|_| missing("that is no receipt's id; it looks like a UUID"))?;
     let book = book.ok_or_else(|| {
         missing("receipts aren't kept here: CONTEXT_ENABLE_MONITORING is off or RECEIPTS_KEPT is 0")
     })?;

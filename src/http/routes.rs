@@ -136,21 +136,14 @@ impl Endpoint {
 /// The router of all endpoints and the documentation.
 pub(super) fn all(settings: &HttpSettings) -> Router<AppState> {
     let group = |style: Style| {
-        ENDPOINTS
-            .iter()
-            .filter(|endpoint| endpoint.style == style)
-            .fold(Router::new(), |router, endpoint| {
-                router.route(
-                    &endpoint.full_path(&settings.api_prefix),
-                    (endpoint.handler)(),
-                )
-            })
+        ENDPOINTS.iter().filter(|endpoint| endpoint.style == style).fold(
+            Router::new(),
+            |router, endpoint| {
+                router.route(&endpoint.full_path(&settings.api_prefix), (endpoint.handler)())
+            },
+        )
     };
-    let tokens = group(Style::Tokens).layer(from_fn_with_state(
-        (Style::Tokens, settings.debug),
-        layers::render_errors,
-    ));
-    group(Style::Problem)
-        .merge(tokens)
-        .merge(docs::pages(&settings.api_prefix))
+    let tokens = group(Style::Tokens)
+        .layer(from_fn_with_state((Style::Tokens, settings.debug), layers::render_errors));
+    group(Style::Problem).merge(tokens).merge(docs::pages(&settings.api_prefix))
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TokenLimits;
-use super::error::{ApiError, Code, FieldFault};
+use super::error::{ApiError, FieldFault};
 use super::extract::JsonBody;
 use crate::engine::{Engine, EngineError};
 use crate::tokens::strategy::{ContentType, CountingStrategy, adjusted};
@@ -98,42 +98,25 @@ pub(super) async fn count(
 ) -> Result<Json<CountResponse>, ApiError> {
     let (items, single) = match (request.texts, request.text) {
         (Some(texts), _) => (texts, None),
-        (None, Some(text)) => (
-            vec![CountItem {
-                text: text.clone(),
-                content_type: None,
-            }],
-            Some(text),
-        ),
+        (None, Some(text)) => {
+            (vec![CountItem { text: text.clone(), content_type: None }], Some(text))
+        }
         (None, None) => {
             let message = "give text, or texts with 1 to 50 items";
             return Err(invalid(&["texts"], message));
         }
     };
-    check_sizes(
-        "texts",
-        items.len(),
-        items.iter().map(|item| item.text.as_str()),
-    )?;
+    check_sizes("texts", items.len(), items.iter().map(|item| item.text.as_str()))?;
     let counter = counter(&tokenizers)?;
     let ready = tokenizers.is_ready();
     let (strategy, with_metadata) = (request.strategy, request.include_metadata);
     let results: Vec<_> = blocking(move || {
-        items
-            .into_iter()
-            .map(|item| result(item, strategy, with_metadata, &*counter))
-            .collect()
+        items.into_iter().map(|item| result(item, strategy, with_metadata, &*counter)).collect()
     })
     .await?;
     let summary = summary(&results, strategy, ready);
     let token_count = single.as_ref().map(|_| summary.total_tokens);
-    Ok(Json(CountResponse {
-        success: true,
-        results,
-        summary,
-        text: single,
-        token_count,
-    }))
+    Ok(Json(CountResponse { success: true, results, summary, text: single, token_count }))
 }
 
 fn result(
@@ -143,9 +126,7 @@ fn result(
     counter: &dyn TokenCounter,
 ) -> CountResult {
     let base = counter.count(&item.text);
-    let content_type = item
-        .content_type
-        .unwrap_or_else(|| ContentType::detect(&item.text));
+    let content_type = item.content_type.unwrap_or_else(|| ContentType::detect(&item.text));
     let metadata = with_metadata.then(|| CountMetadata {
         base_count: base,
         content_length: item.text.chars().count(),
@@ -165,15 +146,10 @@ fn result(
 
 fn summary(results: &[CountResult], strategy: CountingStrategy, ready: bool) -> CountSummary {
     let total_tokens: TokenCount = results.iter().map(|result| result.token_count).sum();
-    let total_characters: usize = results
-        .iter()
-        .map(|result| result.text.chars().count())
-        .sum();
+    let total_characters: usize = results.iter().map(|result| result.text.chars().count()).sum();
     let mut content_type_distribution = BTreeMap::new();
     for result in results {
-        *content_type_distribution
-            .entry(result.content_type)
-            .or_insert(0) += 1;
+        *content_type_distribution.entry(result.content_type).or_insert(0) += 1;
     }
     let texts = results.len().max(1) as f64;
     CountSummary {
@@ -221,14 +197,8 @@ pub(super) async fn validate(
     State(tokenizers): State<Arc<Tokenizers>>,
     JsonBody(request): JsonBody<ValidationRequest>,
 ) -> Result<Json<ValidationResponse>, ApiError> {
-    check_sizes(
-        "texts",
-        request.texts.len(),
-        request.texts.iter().map(String::as_str),
-    )?;
-    let budget = usize::try_from(request.budget)
-        .ok()
-        .filter(|&budget| budget > 0);
+    check_sizes("texts", request.texts.len(), request.texts.iter().map(String::as_str))?;
+    let budget = usize::try_from(request.budget).ok().filter(|&budget| budget > 0);
     let budget =
         TokenCount::new(budget.ok_or_else(|| invalid(&["budget"], "must be greater than 0"))?);
     let counter = counter(&tokenizers)?;
@@ -325,21 +295,13 @@ pub(super) async fn strategies(
     State(engine): State<Arc<dyn Engine>>,
 ) -> Json<StrategiesResponse> {
     let name = |strategy: CountingStrategy| {
-        serde_json::to_value(strategy)
-            .ok()
-            .and_then(|name| name.as_str().map(str::to_owned))
+        serde_json::to_value(strategy).ok().and_then(|name| name.as_str().map(str::to_owned))
     };
     let strategies = CountingStrategy::ALL
         .into_iter()
         .filter_map(|strategy| {
             let description = strategy.description().to_owned();
-            Some((
-                name(strategy)?,
-                StrategyInfo {
-                    description,
-                    multiplier: strategy.multiplier(),
-                },
-            ))
+            Some((name(strategy)?, StrategyInfo { description, multiplier: strategy.multiplier() }))
         })
         .collect();
     Json(StrategiesResponse {
@@ -359,19 +321,13 @@ pub(super) async fn limits(
     State(limits): State<Arc<TokenLimits>>,
     State(engine): State<Arc<dyn Engine>>,
 ) -> Json<LimitsResponse> {
-    Json(LimitsResponse {
-        success: true,
-        token_limits: limits_info(&limits, &*engine),
-    })
+    Json(LimitsResponse { success: true, token_limits: limits_info(&limits, &*engine) })
 }
 
 fn limits_info(limits: &TokenLimits, engine: &dyn Engine) -> LimitsInfo {
     let [system, immediate, recent, characters, plot] = limits.layers;
     LimitsInfo {
-        llm_context_window: engine
-            .status()
-            .window
-            .map_or(limits.window, TokenCount::get),
+        llm_context_window: engine.status().window.map_or(limits.window, TokenCount::get),
         llm_max_generation: limits.max_generation,
         context_management: ContextLimits {
             max_context_tokens: limits.max_context_tokens,
@@ -410,19 +366,12 @@ fn check_sizes<'a>(
             message: format!("has more than {MOST_CHARACTERS} characters; split it"),
         })
         .collect();
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::invalid(faults))
-    }
+    if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
 }
 
 fn invalid(path: &[&str], message: &str) -> ApiError {
     let path = path.iter().map(|&step| step.into()).collect();
-    ApiError::invalid(vec![FieldFault {
-        path,
-        message: message.to_owned(),
-    }])
+    ApiError::invalid(vec![FieldFault { path, message: message.to_owned() }])
 }
 
 fn counter(tokenizers: &Tokenizers) -> Result<Arc<dyn TokenCounter>, ApiError> {
@@ -438,8 +387,5 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|error| match error.is_panic() {
-            true => ApiError::internal("counting panicked"),
-            false => ApiError::new(Code::ShuttingDown, "the server is shutting down"),
-        })
+        .map_err(|_| ApiError::internal("the thread that counts was lost"))
 }

@@ -43,34 +43,19 @@ pub(super) enum Completion {
 impl<T> From<StoryEvent<T>> for WireEvent<T> {
     fn from(event: StoryEvent<T>) -> Self {
         match event {
-            StoryEvent::Status {
-                phase,
-                message,
-                progress,
-            } => Self::Status {
-                phase,
-                message: message.to_owned(),
-                progress,
-            },
+            StoryEvent::Status { phase, message, progress } => {
+                Self::Status { phase, message: message.to_owned(), progress }
+            }
             StoryEvent::Context(receipt) => Self::Context { receipt },
             StoryEvent::Partial(content) => Self::Partial { content },
-            StoryEvent::Result(data) => Self::Result {
-                data,
-                status: Completion::Complete,
-            },
+            StoryEvent::Result(data) => Self::Result { data, status: Completion::Complete },
             StoryEvent::Error(error) => {
                 let error = ApiError::from(error);
-                tracing::warn!(
-                    code = error.code.name(),
-                    "a stream ended early: {}",
-                    error.detail
-                );
+                tracing::warn!(code = error.code.name(), "a stream ended early: {}", error.detail);
                 Self::Error {
                     message: error.detail,
                     error_code: error.code.name().to_owned(),
-                    data: error
-                        .more
-                        .map(|(name, value)| serde_json::json!({ name: value })),
+                    data: error.more.map(|(name, value)| serde_json::json!({ name: value })),
                 }
             }
         }

@@ -119,16 +119,10 @@ pub static CATALOGUE: &[CatalogueModel] = &[
 impl CatalogueModel {
     /// The model of this name; case does not matter.
     pub fn named(name: &str) -> Result<&'static Self, ModelError> {
-        CATALOGUE
-            .iter()
-            .find(|model| model.name.eq_ignore_ascii_case(name))
-            .ok_or_else(|| {
-                let known: Vec<_> = CATALOGUE.iter().map(|model| model.name).collect();
-                ModelError::UnknownName {
-                    name: name.to_owned(),
-                    known: known.join(", "),
-                }
-            })
+        CATALOGUE.iter().find(|model| model.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let known: Vec<_> = CATALOGUE.iter().map(|model| model.name).collect();
+            ModelError::UnknownName { name: name.to_owned(), known: known.join(", ") }
+        })
     }
 
     /// What a fresh server wants: the first model of each kind.
@@ -208,9 +202,6 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let message = CatalogueModel::named("gpt-5").unwrap_err().to_string();
-        assert!(
-            message.contains("smollm2-135m-instruct, all-minilm-l6-v2"),
-            "{message}"
-        );
+        assert!(message.contains("smollm2-135m-instruct, all-minilm-l6-v2"), "{message}");
     }
 }

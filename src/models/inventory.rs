@@ -57,10 +57,7 @@ pub fn installed(models_dir: &Path, scrutiny: Scrutiny) -> Result<Inventory, Mod
             })
         })
         .collect::<Result<_, ModelError>>()?;
-    Ok(Inventory {
-        catalogue,
-        others: others(models_dir)?,
-    })
+    Ok(Inventory { catalogue, others: others(models_dir)? })
 }
 
 /// The text model to use where no setting names one: the catalogue's default if it is there, else
@@ -75,10 +72,7 @@ pub fn default_text_model(models_dir: &Path) -> Option<PathBuf> {
         })
         .map(|model| model.path(models_dir));
     default.or_else(|| {
-        let mut usable = others(models_dir)
-            .ok()?
-            .into_iter()
-            .filter(|other| other.is_gguf);
+        let mut usable = others(models_dir).ok()?.into_iter().filter(|other| other.is_gguf);
         match (usable.next(), usable.next()) {
             (Some(only), None) => Some(only.path),
             _ => None,
@@ -98,10 +92,7 @@ fn model_state(
             FileState::Right => {}
             FileState::Missing => missing.push(file.target),
             FileState::Wrong(difference) => {
-                return Ok(ModelState::Damaged(format!(
-                    "{}: {difference}",
-                    file.target
-                )));
+                return Ok(ModelState::Damaged(format!("{}: {difference}", file.target)));
             }
         }
     }
@@ -130,15 +121,9 @@ fn others(models_dir: &Path) -> Result<Vec<OtherModel>, ModelError> {
         if !is_named_gguf || !path.is_file() || is_in_catalogue(&path, models_dir) {
             continue;
         }
-        let metadata = path
-            .metadata()
-            .map_err(ModelError::file("look at", &path))?;
+        let metadata = path.metadata().map_err(ModelError::file("look at", &path))?;
         others.push(OtherModel {
-            name: path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             bytes: metadata.len(),
             is_gguf: begins_as_gguf(&path)?,
             path,
@@ -149,10 +134,7 @@ fn others(models_dir: &Path) -> Result<Vec<OtherModel>, ModelError> {
 }
 
 fn is_in_catalogue(path: &Path, models_dir: &Path) -> bool {
-    CATALOGUE
-        .iter()
-        .flat_map(|model| model.files)
-        .any(|file| models_dir.join(file.target) == path)
+    CATALOGUE.iter().flat_map(|model| model.files).any(|file| models_dir.join(file.target) == path)
 }
 
 #[cfg(test)]
@@ -162,11 +144,7 @@ mod tests {
     use super::*;
 
     fn state_of(name: &str, inventory: &Inventory) -> ModelState {
-        let item = inventory
-            .catalogue
-            .iter()
-            .find(|item| item.model.name == name)
-            .unwrap();
+        let item = inventory.catalogue.iter().find(|item| item.model.name == name).unwrap();
         item.state.clone()
     }
 
@@ -183,12 +161,7 @@ mod tests {
     fn a_directory_that_does_not_exist_holds_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let inventory = installed(&folder.path().join("none"), Scrutiny::Size).unwrap();
-        assert!(
-            inventory
-                .catalogue
-                .iter()
-                .all(|item| item.state == ModelState::Missing)
-        );
+        assert!(inventory.catalogue.iter().all(|item| item.state == ModelState::Missing));
         assert!(inventory.others.is_empty());
         assert_eq!(default_text_model(&folder.path().join("none")), None);
     }
@@ -198,19 +171,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         pretend_installed("all-minilm-l6-v2", folder.path());
         let by_size = installed(folder.path(), Scrutiny::Size).unwrap();
-        assert_eq!(
-            state_of("all-minilm-l6-v2", &by_size),
-            ModelState::Installed
-        );
-        assert_eq!(
-            state_of("smollm2-135m-instruct", &by_size),
-            ModelState::Missing
-        );
+        assert_eq!(state_of("all-minilm-l6-v2", &by_size), ModelState::Installed);
+        assert_eq!(state_of("smollm2-135m-instruct", &by_size), ModelState::Missing);
         let by_hash = installed(folder.path(), Scrutiny::Checksum).unwrap();
-        assert!(matches!(
-            state_of("all-minilm-l6-v2", &by_hash),
-            ModelState::Damaged(_)
-        ));
+        assert!(matches!(state_of("all-minilm-l6-v2", &by_hash), ModelState::Damaged(_)));
 
         fs::remove_file(folder.path().join("all-MiniLM-L6-v2/config.json")).unwrap();
         let partly = installed(folder.path(), Scrutiny::Size).unwrap();
@@ -228,11 +192,8 @@ mod tests {
         fs::write(folder.path().join("page.GGUF"), "<html>").unwrap();
         fs::write(folder.path().join("half.gguf.part"), "GGUF").unwrap();
         let inventory = installed(folder.path(), Scrutiny::Size).unwrap();
-        let found: Vec<_> = inventory
-            .others
-            .iter()
-            .map(|other| (other.name.as_str(), other.is_gguf))
-            .collect();
+        let found: Vec<_> =
+            inventory.others.iter().map(|other| (other.name.as_str(), other.is_gguf)).collect();
         assert_eq!(found, [("brought.gguf", true), ("page.GGUF", false)]);
         assert_eq!(default_text_model(folder.path()), Some(brought));
 

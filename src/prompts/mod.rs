@@ -46,10 +46,7 @@ pub enum PromptError {
     #[error("the prompt template {file} is wrong: {reason}")]
     Template { file: String, reason: String },
     #[error("PROMPTS_DIR: {path} can't be read: {source}")]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
     #[error(
         "PROMPTS_DIR: there is no prompt named {file}, so this file would never be used; the names are: {known}"
     )]
@@ -76,10 +73,7 @@ impl Prompts {
                 overridden.push(file);
             }
         }
-        Ok(Self {
-            environment,
-            overridden,
-        })
+        Ok(Self { environment, overridden })
     }
 
     pub fn render<P: Prompt>(&self, prompt: &P) -> Result<String, PromptError> {
@@ -140,17 +134,12 @@ fn template_error(file: &str, error: &minijinja::Error) -> PromptError {
         reason.push_str(&deeper.to_string());
         source = deeper.source();
     }
-    PromptError::Template {
-        file: file.to_owned(),
-        reason,
-    }
+    PromptError::Template { file: file.to_owned(), reason }
 }
 
 fn read_overrides(directory: &Path) -> Result<Vec<(String, String)>, PromptError> {
-    let unreadable = |path: &Path, source| PromptError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable =
+        |path: &Path, source| PromptError::Unreadable { path: path.to_owned(), source };
     let mut found = Vec::new();
     for agent in std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
         let agent = agent.map_err(|error| unreadable(directory, error))?.path();
@@ -162,10 +151,7 @@ fn read_overrides(directory: &Path) -> Result<Vec<(String, String)>, PromptError
             if path.extension().is_none_or(|extension| extension != "j2") {
                 continue;
             }
-            let name = path
-                .strip_prefix(directory)
-                .unwrap_or(&path)
-                .to_string_lossy();
+            let name = path.strip_prefix(directory).unwrap_or(&path).to_string_lossy();
             let name = name.replace('\\', "/");
             if !Prompts::files().any(|known| known == name) {
                 let known = Prompts::files().collect::<Vec<_>>().join(", ");
@@ -222,10 +208,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("writer")).unwrap();
         std::fs::write(folder.path().join("writer/chaptre.j2"), "Write.").unwrap();
-        let error = Prompts::load(Some(folder.path()))
-            .err()
-            .unwrap()
-            .to_string();
+        let error = Prompts::load(Some(folder.path())).err().unwrap().to_string();
         assert!(
             error.contains("writer/chaptre.j2") && error.contains("writer/chapter.j2"),
             "{error}"

@@ -15,18 +15,11 @@ const FILE: &str = "rhapsode.db";
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the folder {path} can't be made: {source}; set DB_PATH to one that can be written")]
-    Folder {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Folder { path: PathBuf, source: std::io::Error },
     #[error(
         "{path} was written by a later version of Rhapsode (schema {found}, this one knows {known}); use that version, or another DB_PATH"
     )]
-    FromTheFuture {
-        path: PathBuf,
-        found: u32,
-        known: u32,
-    },
+    FromTheFuture { path: PathBuf, found: u32, known: u32 },
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error("what the database holds can't be read: {0}")]
@@ -44,10 +37,8 @@ pub struct Store {
 impl Store {
     /// Opens or creates the file in this folder.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder {
-            path: folder.to_owned(),
-            source,
-        })?;
+        std::fs::create_dir_all(folder)
+            .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join(FILE);
         let mut connection = Connection::open(&path)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -56,9 +47,7 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         migrate(&mut connection, &path, MIGRATIONS)?;
-        Ok(Self {
-            connection: Arc::new(Mutex::new(connection)),
-        })
+        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
     /// Runs `work` on the connection, off the async threads.
@@ -85,11 +74,7 @@ fn migrate(
     let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
     if found > known {
-        return Err(StoreError::FromTheFuture {
-            path: path.to_owned(),
-            found,
-            known,
-        });
+        return Err(StoreError::FromTheFuture { path: path.to_owned(), found, known });
     }
     for migration in migrations.iter().skip(found as usize) {
         transaction.execute_batch(migration)?;
@@ -110,9 +95,8 @@ mod tests {
             let path = Path::new("memory");
             migrate(&mut connection, path, &MIGRATIONS[..earlier]).unwrap();
             migrate(&mut connection, path, MIGRATIONS).unwrap();
-            let version: u32 = connection
-                .pragma_query_value(None, "user_version", |row| row.get(0))
-                .unwrap();
+            let version: u32 =
+                connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
             assert_eq!(version as usize, MIGRATIONS.len());
         }
     }
@@ -124,10 +108,7 @@ mod tests {
         let file = Connection::open(folder.path().join(FILE)).unwrap();
         file.pragma_update(None, "user_version", 999).unwrap();
         let error = Store::open(folder.path()).err().unwrap();
-        assert!(
-            matches!(error, StoreError::FromTheFuture { found: 999, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, StoreError::FromTheFuture { found: 999, .. }), "{error}");
     }
 
     #[test]

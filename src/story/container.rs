@@ -230,9 +230,12 @@ pub struct CharacterSheet {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct PlotContext {
-    pub plot_point: Option<String>,
-    pub plot_outline: Option<String>,
-    pub plot_outline_status: Option<String>,
+    #[serde(rename = "plotPoint")]
+    pub point: Option<String>,
+    #[serde(rename = "plotOutline")]
+    pub outline: Option<String>,
+    #[serde(rename = "plotOutlineStatus")]
+    pub outline_status: Option<String>,
 }

@@ -78,10 +78,7 @@ impl StoryService {
         request: &GenerateChapterRequest,
     ) -> Result<Chapter, StoryError> {
         let plot_point = plot_point(request)?;
-        let config = request
-            .context_processing_config
-            .clone()
-            .unwrap_or_default();
+        let config = request.context_processing_config.clone().unwrap_or_default();
         let job = self.queue(&Job {
             agent: Agent::Writer,
             profile: &self.settings.chapter,
@@ -93,11 +90,7 @@ impl StoryService {
                 writer::chapter_messages(&self.prompts, parts, plot_point.as_deref())
             },
         })?;
-        Ok(Chapter {
-            service: self,
-            plot_point,
-            job,
-        })
+        Ok(Chapter { service: self, plot_point, job })
     }
 }
 
@@ -132,7 +125,7 @@ impl Chapter {
             };
             yield status(JobPhase::Finalizing, "Finishing the chapter", 90);
             self.service.keep(&self.job.receipt).await;
-            yield match self.response(&written, finished) {
+            yield match self.response(&written, &finished) {
                 Ok(response) => StoryEvent::Result(Box::new(response)),
                 Err(error) => StoryEvent::Error(error),
             };
@@ -142,7 +135,7 @@ impl Chapter {
     fn response(
         self,
         written: &str,
-        finished: Finished,
+        finished: &Finished,
     ) -> Result<GenerateChapterResponse, StoryError> {
         tracing::trace!(target: "rhapsode::generation", content = written, "answer");
         let chapter_text = writer::chapter_text(written).to_owned();
@@ -176,21 +169,14 @@ impl Chapter {
 }
 
 fn status<T>(phase: JobPhase, message: &'static str, progress: u8) -> StoryEvent<T> {
-    StoryEvent::Status {
-        phase,
-        message,
-        progress,
-    }
+    StoryEvent::Status { phase, message, progress }
 }
 
 /// What the chapter is about; a request that says nothing at all is refused.
 fn plot_point(request: &GenerateChapterRequest) -> Result<Option<String>, StoryError> {
     let story = &request.structured_context;
     let given = request.plot_point.as_ref();
-    let older = story
-        .plot_context
-        .as_ref()
-        .and_then(|plot| plot.plot_point.as_ref());
+    let older = story.plot_context.as_ref().and_then(|plot| plot.point.as_ref());
     if let Some(said) = given.or(older).filter(|text| !text.trim().is_empty()) {
         return Ok(Some(said.trim().to_owned()));
     }

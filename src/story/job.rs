@@ -70,12 +70,12 @@ impl StoryService {
             job.config.include_relationships.unwrap_or(true),
         )
         .convert(job.story, job.task)?;
-        let counted = started.elapsed();
+        let conversion_time = started.elapsed();
 
         let window = self.window(job)?;
         let (assembly, messages, prompt_tokens) =
             self.fit(job, &elements, &window, &*counter, &mut notes)?;
-        let assembly_time = started.elapsed().saturating_sub(counted);
+        let assembly_time = started.elapsed().saturating_sub(conversion_time);
         if assembly_time > self.settings.assembly_limit {
             tracing::warn!(
                 assembly_ms = milliseconds(assembly_time),
@@ -99,11 +99,7 @@ impl StoryService {
             job.agent.name()
         );
         let processing_time_ms = milliseconds(started.elapsed());
-        Ok(QueuedJob {
-            generation,
-            receipt,
-            processing_time_ms,
-        })
+        Ok(QueuedJob { generation, receipt, processing_time_ms })
     }
 
     fn counter(&self) -> Result<Arc<dyn TokenCounter>, StoryError> {
@@ -115,35 +111,19 @@ impl StoryService {
     /// The live window against the configured one. The answer gets what the agent may write, but
     /// never more than half of the window: a small model must still see some story.
     fn window(&self, job: &Job<'_>) -> Result<Window, StoryError> {
-        let tokens = self
-            .engine
-            .status()
-            .window
-            .unwrap_or(self.settings.most_prompt_tokens);
+        let tokens = self.engine.status().window.unwrap_or(self.settings.most_prompt_tokens);
         let reserved_for_answer = job.profile.max_tokens.min(tokens.scaled(0.5));
         let prompt_budget = self
             .settings
             .most_prompt_tokens
             .min(tokens - reserved_for_answer)
-            .min(
-                job.config
-                    .max_context_length
-                    .map_or(tokens, TokenCount::new),
-            );
+            .min(job.config.max_context_length.map_or(tokens, TokenCount::new));
         let bare = (job.messages)(StoryParts::only_headings())?;
         let fixed = self.engine.prompt_tokens(&bare)?;
         if fixed >= prompt_budget {
-            return Err(StoryError::RequestTooLarge {
-                fixed,
-                budget: prompt_budget,
-            });
+            return Err(StoryError::RequestTooLarge { fixed, budget: prompt_budget });
         }
-        Ok(Window {
-            tokens,
-            reserved_for_answer,
-            prompt_budget,
-            fixed,
-        })
+        Ok(Window { tokens, reserved_for_answer, prompt_budget, fixed })
     }
 
     /// Assembles until the whole prompt, as the model's tokenizer reads it, is within its budget.
@@ -166,10 +146,7 @@ impl StoryService {
             }
             if attempt == ATTEMPTS {
                 let budget = window.prompt_budget;
-                return Err(StoryError::RequestTooLarge {
-                    fixed: prompt_tokens,
-                    budget,
-                });
+                return Err(StoryError::RequestTooLarge { fixed: prompt_tokens, budget });
             }
             attempt += 1;
             // What the counter takes for so many tokens is really more, in this proportion.

@@ -65,10 +65,7 @@ pub enum StoryError {
     #[error(
         "the request itself takes {fixed} tokens, more than the {budget} a prompt may have here; shorten plotPoint, or raise LLM_N_CTX"
     )]
-    RequestTooLarge {
-        fixed: TokenCount,
-        budget: TokenCount,
-    },
+    RequestTooLarge { fixed: TokenCount, budget: TokenCount },
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -88,9 +85,7 @@ pub struct Fault {
 }
 
 fn list(faults: &[Fault]) -> String {
-    let lines: Vec<_> = faults
-        .iter()
-        .map(|fault| format!("{}: {}", fault.path.join("."), fault.message))
-        .collect();
+    let lines: Vec<_> =
+        faults.iter().map(|fault| format!("{}: {}", fault.path.join("."), fault.message)).collect();
     lines.join("; ")
 }

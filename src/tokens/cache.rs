@@ -45,20 +45,12 @@ impl TokenCounter for CachedCounter {
             return self.inner.count(text);
         }
         let key = self.key(text);
-        if let Some(count) = self
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-        {
+        if let Some(count) = self.counts.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return *count;
         }
         // Counted outside the lock: a megabyte of text must not hold up other requests.
         let count = self.inner.count(text);
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .put(key, count);
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).put(key, count);
         count
     }
 }

@@ -25,9 +25,7 @@ fn chunk_length(text: &str) -> usize {
     }
     let limit = text.floor_char_boundary(CHUNK_BYTES);
     let window = &text[..limit];
-    word_start_after_newline(window)
-        .or_else(|| word_start_at_space(window))
-        .unwrap_or(limit)
+    word_start_after_newline(window).or_else(|| word_start_at_space(window)).unwrap_or(limit)
 }
 
 /// The last place where a letter follows a line's end: whitespace and word never share a token there.
@@ -42,14 +40,11 @@ fn word_start_after_newline(window: &str) -> Option<usize> {
 /// The last single space between two letters; the space goes with the word after it.
 fn word_start_at_space(window: &str) -> Option<usize> {
     let from = window.floor_char_boundary(window.len() / 2);
-    window[from..]
-        .rmatch_indices(' ')
-        .map(|(at, _)| from + at)
-        .find(|&at| {
-            let before = window[..at].chars().next_back();
-            let after = window[at + 1..].chars().next();
-            before.is_some_and(char::is_alphabetic) && after.is_some_and(char::is_alphabetic)
-        })
+    window[from..].rmatch_indices(' ').map(|(at, _)| from + at).find(|&at| {
+        let before = window[..at].chars().next_back();
+        let after = window[at + 1..].chars().next();
+        before.is_some_and(char::is_alphabetic) && after.is_some_and(char::is_alphabetic)
+    })
 }
 
 #[cfg(test)]
@@ -74,9 +69,7 @@ mod tests {
         let prose =
             "The rain had stopped, and Aria said: \"Now.\"\n\nShe didn't look back. ".repeat(2_000);
         let encoding = o200k_base_singleton();
-        let chunked: usize = word_chunks(&prose)
-            .map(|chunk| encoding.count_ordinary(chunk))
-            .sum();
+        let chunked: usize = word_chunks(&prose).map(|chunk| encoding.count_ordinary(chunk)).sum();
         assert_eq!(chunked, encoding.count_ordinary(&prose));
     }
 

@@ -49,6 +49,7 @@ impl TokenCount {
         self.0
     }
 
+    #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -59,6 +60,7 @@ impl TokenCount {
         clippy::cast_sign_loss,
         reason = "a float cast saturates, which is what a budget wants"
     )]
+    #[must_use]
     pub fn scaled(self, share: f64) -> Self {
         // The nudge keeps 0.3 × 10 at 3 where binary fractions make it 2.999….
         Self((self.0 as f64 * share + 1e-9).floor() as usize)

@@ -18,12 +18,7 @@ pub enum CountingStrategy {
 }
 
 impl CountingStrategy {
-    pub const ALL: [Self; 4] = [
-        Self::Exact,
-        Self::Estimated,
-        Self::Conservative,
-        Self::Optimistic,
-    ];
+    pub const ALL: [Self; 4] = [Self::Exact, Self::Estimated, Self::Conservative, Self::Optimistic];
 
     pub fn multiplier(self) -> f64 {
         match self {
@@ -100,11 +95,7 @@ impl ContentType {
             let speaks = line.contains(['"', '“', '«', '„']);
             (spoken + usize::from(speaks), all + 1)
         });
-        if spoken * 3 >= all {
-            Self::Dialogue
-        } else {
-            Self::Narrative
-        }
+        if spoken * 3 >= all { Self::Dialogue } else { Self::Narrative }
     }
 }
 
@@ -126,27 +117,15 @@ mod tests {
         let base = TokenCount::new(100);
         let of = |strategy, content| adjusted(base, strategy, content).get();
         assert_eq!(of(CountingStrategy::Exact, ContentType::Narrative), 100);
-        assert_eq!(
-            of(CountingStrategy::Conservative, ContentType::SystemPrompt),
-            143
-        );
+        assert_eq!(of(CountingStrategy::Conservative, ContentType::SystemPrompt), 143);
         assert_eq!(of(CountingStrategy::Optimistic, ContentType::Dialogue), 99);
     }
 
     #[test]
     fn kinds_of_text_are_told_apart() {
-        assert_eq!(
-            ContentType::detect("The rain fell."),
-            ContentType::Narrative
-        );
-        assert_eq!(
-            ContentType::detect("\"Rain,\" she said."),
-            ContentType::Dialogue
-        );
-        assert_eq!(
-            ContentType::detect(r#"{"rain": true}"#),
-            ContentType::Metadata
-        );
+        assert_eq!(ContentType::detect("The rain fell."), ContentType::Narrative);
+        assert_eq!(ContentType::detect("\"Rain,\" she said."), ContentType::Dialogue);
+        assert_eq!(ContentType::detect(r#"{"rain": true}"#), ContentType::Metadata);
         assert_eq!(ContentType::detect(" 12 "), ContentType::Unknown);
     }
 }

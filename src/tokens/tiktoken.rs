@@ -33,9 +33,7 @@ impl TokenCounter for TiktokenCounter {
 
     fn count(&self, text: &str) -> TokenCount {
         let encoding = self.encoding();
-        word_chunks(text)
-            .map(|chunk| TokenCount::new(encoding.count_ordinary(chunk)))
-            .sum()
+        word_chunks(text).map(|chunk| TokenCount::new(encoding.count_ordinary(chunk))).sum()
     }
 }
 
@@ -46,14 +44,8 @@ mod tests {
     #[test]
     fn counts_are_the_published_ones() {
         // The example of OpenAI's cookbook, "How to count tokens with tiktoken".
-        assert_eq!(
-            TiktokenCounter::Cl100k.count("tiktoken is great!"),
-            TokenCount::new(6)
-        );
-        assert_eq!(
-            TiktokenCounter::O200k.count("tiktoken is great!"),
-            TokenCount::new(6)
-        );
+        assert_eq!(TiktokenCounter::Cl100k.count("tiktoken is great!"), TokenCount::new(6));
+        assert_eq!(TiktokenCounter::O200k.count("tiktoken is great!"), TokenCount::new(6));
     }
 
     #[test]

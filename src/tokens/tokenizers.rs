@@ -39,13 +39,7 @@ impl Tokenizers {
             TokenizerChoice::Estimate => Some(Arc::new(Estimate) as _),
             TokenizerChoice::Auto | TokenizerChoice::Model => None,
         };
-        Self {
-            choice,
-            remember,
-            model: Box::new(model),
-            model_counter: OnceLock::new(),
-            fixed,
-        }
+        Self { choice, remember, model: Box::new(model), model_counter: OnceLock::new(), fixed }
     }
 
     /// The counter to use now; `None` only if the settings insist on a model that isn't loaded.
@@ -75,9 +69,5 @@ impl Tokenizers {
 }
 
 fn remembering(counter: Arc<dyn TokenCounter>, remember: bool) -> Arc<dyn TokenCounter> {
-    if remember {
-        Arc::new(CachedCounter::new(counter))
-    } else {
-        counter
-    }
+    if remember { Arc::new(CachedCounter::new(counter)) } else { counter }
 }

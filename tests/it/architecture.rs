@@ -11,14 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["receipts"],
     &["agents"],
     &["context"],
-    &[
-        "engine",
-        "embedding",
-        "models",
-        "prompts",
-        "tokens",
-        "store",
-    ],
+    &["engine", "embedding", "models", "prompts", "tokens", "store"],
     &["config", "telemetry"],
     &["ids"],
     &["clock"],
@@ -47,9 +40,10 @@ fn source_files() -> Vec<(String, String)> {
     fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => walk(&path, files),
-                false => files.push(path),
+            if path.is_dir() {
+                walk(&path, files);
+            } else {
+                files.push(path);
             }
         }
     }
@@ -60,28 +54,23 @@ fn source_files() -> Vec<(String, String)> {
         .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         // Tests may play the other side: a hub, a peer.
-        .filter(|path| !path.ends_with("tests.rs") && !path.components().any(|c| c.as_os_str() == "tests"))
+        .filter(|path| {
+            !path.ends_with("tests.rs") && !path.components().any(|c| c.as_os_str() == "tests")
+        })
         .map(|path| {
-            let name = path
-                .strip_prefix(&root)
-                .unwrap()
-                .to_string_lossy()
-                .replace('\\', "/");
-            (
-                name,
-                without_comments_and_tests(&std::fs::read_to_string(&path).unwrap()),
-            )
+            let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+            (name, without_comments_and_tests(&std::fs::read_to_string(&path).unwrap()))
         })
         .collect()
 }
 
 fn without_comments_and_tests(source: &str) -> String {
-    source
+    let code: Vec<_> = source
         .lines()
         .take_while(|line| !line.starts_with("mod tests {"))
         .filter(|line| !line.trim_start().starts_with("//"))
-        .map(|line| format!("{line}\n"))
-        .collect()
+        .collect();
+    code.join("\n")
 }
 
 fn room(file: &str) -> &str {
@@ -89,9 +78,7 @@ fn room(file: &str) -> &str {
 }
 
 fn row(room: &str) -> usize {
-    ROWS.iter()
-        .position(|row| row.contains(&room))
-        .unwrap_or_else(|| panic!("{room} has no row"))
+    ROWS.iter().position(|row| row.contains(&room)).unwrap_or_else(|| panic!("{room} has no row"))
 }
 
 #[test]
@@ -99,17 +86,12 @@ fn arrows_run_one_way() {
     for (file, source) in source_files().iter().filter(|(file, _)| file != "lib.rs") {
         let from = room(file);
         for used in source.split("crate::").skip(1) {
-            let name: String = used
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
+            let name: String =
+                used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if name.is_empty() || name == from {
                 continue;
             }
-            assert!(
-                row(from) <= row(&name),
-                "{file} uses crate::{name}, which lies above it"
-            );
+            assert!(row(from) <= row(&name), "{file} uses crate::{name}, which lies above it");
         }
     }
 }
@@ -127,10 +109,7 @@ fn each_technology_has_its_room() {
                 let allowed = rooms.iter().any(|room| {
                     file.starts_with(&format!("{room}/")) || file == format!("{room}.rs")
                 });
-                assert!(
-                    allowed,
-                    "{file} names {technology}, which belongs to {rooms:?}"
-                );
+                assert!(allowed, "{file} names {technology}, which belongs to {rooms:?}");
             }
         }
     }

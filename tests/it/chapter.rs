@@ -17,10 +17,8 @@ fn without_times(mut events: Vec<Value>) -> String {
             *time = json!(0.0);
         }
     }
-    events
-        .iter()
-        .map(|event| format!("data: {event}\n\n"))
-        .collect()
+    let frames: Vec<_> = events.iter().map(|event| format!("data: {event}")).collect();
+    frames.join("\n\n")
 }
 
 #[tokio::test]
@@ -43,12 +41,7 @@ async fn a_stream_tells_proxies_to_let_it_through() {
 async fn one_json_object_for_who_accepts_json_or_asks_for_no_stream() {
     let app = Scripted::answering(&["  Aria ran.", " The end.\n"], &[]).await;
     let accepted = app.post_json(PATH, documented_request()).await.json();
-    let asked = app
-        .post(
-            &format!("{PATH}?stream=false"),
-            documented_request().to_string(),
-        )
-        .await;
+    let asked = app.post(&format!("{PATH}?stream=false"), documented_request().to_string()).await;
     for answer in [accepted, asked.json()] {
         assert_eq!(answer["chapterText"], "Aria ran. The end.");
         assert_eq!(answer["wordCount"], 4);
@@ -63,23 +56,14 @@ async fn one_json_object_for_who_accepts_json_or_asks_for_no_stream() {
 
 #[tokio::test]
 async fn text_comes_as_it_is_written() {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(&[]).await;
-    let mut body = app
-        .send(PATH, documented_request().to_string(), "*/*")
-        .await
-        .bytes_stream();
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
+    let mut body = app.send(PATH, documented_request().to_string(), "*/*").await.bytes_stream();
     let mut call = script.next_call().await.unwrap();
     call.start(TokenCount::ZERO);
     call.text("first");
     let mut seen = String::new();
     while !seen.contains(r#""content":"first""#) {
-        let chunk = timeout(PATIENCE, body.next())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        let chunk = timeout(PATIENCE, body.next()).await.unwrap().unwrap().unwrap();
         seen.push_str(std::str::from_utf8(&chunk).unwrap());
     }
     call.text(" second");
@@ -95,58 +79,41 @@ async fn text_comes_as_it_is_written() {
 
 #[tokio::test]
 async fn client_disconnect_stops_generation() {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(&[]).await;
-    let response = app
-        .send(PATH, documented_request().to_string(), "*/*")
-        .await;
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
+    let response = app.send(PATH, documented_request().to_string(), "*/*").await;
     let call = script.next_call().await.unwrap();
     call.start(TokenCount::ZERO);
     drop(response);
-    timeout(PATIENCE, call.cancelled())
-        .await
-        .expect("the generation is cancelled");
+    timeout(PATIENCE, call.cancelled()).await.expect("the generation is cancelled");
 }
 
 #[tokio::test]
 async fn client_disconnect_stops_a_generation_that_answers_in_json() {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(&[]).await;
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
     let request = app.send(PATH, documented_request().to_string(), "application/json");
     let call = tokio::select! {
         _ = request => panic!("nothing was written yet"),
         call = script.next_call() => call.unwrap(),
     };
-    timeout(PATIENCE, call.cancelled())
-        .await
-        .expect("the generation is cancelled");
+    timeout(PATIENCE, call.cancelled()).await.expect("the generation is cancelled");
 }
 
 #[tokio::test]
 async fn a_failure_in_the_middle_is_the_one_terminal_event() {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(&[]).await;
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
     let (events, ()) = tokio::join!(app.events(PATH, documented_request()), async {
         let mut call = script.next_call().await.unwrap();
         call.start(TokenCount::ZERO);
         call.text("Once");
         call.fail(EngineError::DeadlinePassed);
     });
-    assert_eq!(
-        types_of(&events),
-        ["status", "context", "status", "partial", "error"]
-    );
+    assert_eq!(types_of(&events), ["status", "context", "status", "partial", "error"]);
     assert_eq!(events[4]["error_code"], "DEADLINE_PASSED");
 }
 
 #[tokio::test]
 async fn a_model_that_vanishes_is_an_error_not_a_hang() {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(&[]).await;
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
     let (events, ()) = tokio::join!(app.events(PATH, documented_request()), async {
         drop(script.next_call().await.unwrap());
     });
@@ -164,10 +131,7 @@ async fn a_model_that_writes_nothing_is_an_error_not_an_empty_chapter() {
 #[tokio::test]
 async fn a_full_queue_says_when_to_come_back() {
     let Scripted { app, engine, .. } = Scripted::start(&[]).await;
-    engine.refuse_with(Some(EngineError::QueueFull {
-        waiting: 32,
-        retry_after_seconds: 9,
-    }));
+    engine.refuse_with(Some(EngineError::QueueFull { waiting: 32, retry_after_seconds: 9 }));
     let answer = app.post(PATH, documented_request().to_string()).await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, "9"));
     assert_eq!(answer.json()["code"], "QUEUE_FULL");
@@ -176,9 +140,7 @@ async fn a_full_queue_says_when_to_come_back() {
 #[tokio::test]
 async fn a_missing_model_says_what_to_do() {
     let Scripted { app, engine, .. } = Scripted::start(&[]).await;
-    engine.refuse_with(Some(EngineError::Unavailable(
-        "run `rhapsode models pull x`".to_owned(),
-    )));
+    engine.refuse_with(Some(EngineError::Unavailable("run `rhapsode models pull x`".to_owned())));
     engine.set_status(|status| status.state = EngineState::Absent);
     let answer = app.post(PATH, documented_request().to_string()).await;
     assert_eq!(answer.status, 503);
@@ -188,9 +150,7 @@ async fn a_missing_model_says_what_to_do() {
 
 #[tokio::test]
 async fn shutting_down_ends_open_streams_with_an_event() {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(&[]).await;
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
     let request = app.events(PATH, documented_request());
     let (events, call) = tokio::join!(request, async {
         let call = script.next_call().await.unwrap();
@@ -200,21 +160,13 @@ async fn shutting_down_ends_open_streams_with_an_event() {
         call
     });
     assert_eq!(events.last().unwrap()["error_code"], "SHUTTING_DOWN");
-    timeout(PATIENCE, call.cancelled())
-        .await
-        .expect("the generation is cancelled");
-    timeout(PATIENCE, app.server)
-        .await
-        .expect("the server ends")
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, call.cancelled()).await.expect("the generation is cancelled");
+    timeout(PATIENCE, app.server).await.expect("the server ends").unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn an_open_stream_may_finish_while_the_server_stops() {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(&[]).await;
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
     let request = app.events(PATH, documented_request());
     let (events, ()) = tokio::join!(request, async {
         let mut call = script.next_call().await.unwrap();
@@ -224,28 +176,18 @@ async fn an_open_stream_may_finish_while_the_server_stops() {
         call.finish(FinishReason::Stop);
     });
     assert_eq!(events.last().unwrap()["type"], "result");
-    timeout(PATIENCE, app.server)
-        .await
-        .expect("the server ends")
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, app.server).await.expect("the server ends").unwrap().unwrap();
 }
 
 /// What the writer was sent, as one text.
 async fn prompt_for(request: &Value, settings: &[(&str, &str)]) -> (String, Value) {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(settings).await;
+    let Scripted { app, mut script, .. } = Scripted::start(settings).await;
     let (events, prompt) = tokio::join!(app.events(PATH, request), async {
         let mut call = script.next_call().await.unwrap();
         call.start(TokenCount::new(3));
         call.text("Text.");
-        let messages: Vec<_> = call
-            .request
-            .messages
-            .iter()
-            .map(|message| message.content.clone())
-            .collect();
+        let messages: Vec<_> =
+            call.request.messages.iter().map(|message| message.content.clone()).collect();
         call.finish(FinishReason::Stop);
         messages.join("\n---\n")
     });
@@ -289,10 +231,7 @@ async fn older_editors_send_another_shape_and_are_understood() {
     for part in parts {
         assert!(prompt.contains(part), "{part} is missing from:\n{prompt}");
     }
-    assert!(
-        !prompt.contains("EDITOR") && !prompt.contains("Hidden"),
-        "{prompt}"
-    );
+    assert!(!prompt.contains("EDITOR") && !prompt.contains("Hidden"), "{prompt}");
     assert_eq!(result["metadata"]["plotPoint"], "POINT");
 }
 
@@ -314,14 +253,8 @@ async fn words_the_contract_does_not_know_are_taken_as_they_are() {
         "context_processing_config": {"summarization_enabled": true},
     });
     let (prompt, result) = prompt_for(&request, &[]).await;
-    for part in [
-        "detail: A DETAIL",
-        "mood: calm",
-        "wounds: arm, leg",
-        "Tom",
-        "SHORTER",
-        "NO LISTS",
-    ] {
+    for part in ["detail: A DETAIL", "mood: calm", "wounds: arm, leg", "Tom", "SHORTER", "NO LISTS"]
+    {
         assert!(prompt.contains(part), "{part} is missing from:\n{prompt}");
     }
     let receipt = &result["context_metadata"]["receipt"];
@@ -391,44 +324,25 @@ async fn a_story_larger_than_the_window_is_cut_and_the_receipt_says_where() {
         json!({"plotPoint": "More rain.", "structured_context": {"plot_elements": elements}});
     let (prompt, result) = prompt_for(&request, &[]).await;
     let receipt = &result["context_metadata"]["receipt"];
-    assert!(
-        prompt.len() / 4 <= 4096 - 2000,
-        "{} characters",
-        prompt.len()
-    );
+    assert!(prompt.len() / 4 <= 4096 - 2000, "{} characters", prompt.len());
     let outcome = |at: usize| receipt["elements"][at]["outcome"].as_str().unwrap();
     assert_eq!(outcome(0), "kept");
     assert_eq!(outcome(39), "kept", "of equal ones the later is kept first");
     assert_eq!(outcome(1), "dropped");
-    assert!(
-        receipt["elements"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|e| e["outcome"] == "trimmed")
-    );
-    assert!(
-        receipt["budget"]["scale"].as_f64().unwrap() < 0.1,
-        "{}",
-        receipt["budget"]
-    );
+    assert!(receipt["elements"].as_array().unwrap().iter().any(|e| e["outcome"] == "trimmed"));
+    assert!(receipt["budget"]["scale"].as_f64().unwrap() < 0.1, "{}", receipt["budget"]);
     assert_eq!(result["context_metadata"]["processing_applied"], true);
 }
 
 #[tokio::test]
 async fn the_cache_that_was_really_used_is_in_the_result() {
     let (_, result) = prompt_for(&documented_request(), &[]).await;
-    assert_eq!(
-        result["context_metadata"]["receipt"]["prompt"]["cached_tokens"],
-        3
-    );
+    assert_eq!(result["context_metadata"]["receipt"]["prompt"]["cached_tokens"], 3);
 }
 
 #[tokio::test]
 async fn the_settings_reach_the_sampler() {
-    let Scripted {
-        app, mut script, ..
-    } = Scripted::start(&[
+    let Scripted { app, mut script, .. } = Scripted::start(&[
         ("ENDPOINT_GENERATE_CHAPTER_TEMPERATURE", "0.25"),
         ("ENDPOINT_GENERATE_CHAPTER_MAX_TOKENS", "777"),
         ("LLM_TOP_P", "0.5"),
@@ -436,11 +350,9 @@ async fn the_settings_reach_the_sampler() {
         ("LLM_REPEAT_PENALTY", "1.5"),
     ])
     .await;
-    let (_, call) = tokio::join!(
+    let ((), call) = tokio::join!(
         async {
-            let response = app
-                .send(PATH, documented_request().to_string(), "*/*")
-                .await;
+            let response = app.send(PATH, documented_request().to_string(), "*/*").await;
             drop(response);
         },
         script.next_call()
@@ -448,9 +360,6 @@ async fn the_settings_reach_the_sampler() {
     let request = call.unwrap().request;
     assert_eq!(request.max_tokens, TokenCount::new(777));
     let sampling = &request.sampling;
-    assert_eq!(
-        (sampling.temperature, sampling.top_p, sampling.top_k),
-        (0.25, 0.5, 7)
-    );
+    assert_eq!((sampling.temperature, sampling.top_p, sampling.top_k), (0.25, 0.5, 7));
     assert_eq!(sampling.repeat_penalty, 1.5);
 }

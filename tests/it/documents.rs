@@ -16,25 +16,13 @@ async fn the_docs_page_needs_no_network() {
     let page = app.get("/docs").await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), "text/html");
-    assert!(
-        !page.text.contains("https://") && !page.text.contains("src=\"//"),
-        "{}",
-        page.text
-    );
-    for script in [
-        "swagger-ui-bundle.js",
-        "swagger-ui.css",
-        "swagger-initializer.js",
-    ] {
+    assert!(!page.text.contains("https://") && !page.text.contains("src=\"//"), "{}", page.text);
+    for script in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
         let file = app.get(&format!("/docs/{script}")).await;
         assert_eq!(file.status, 200, "{script}");
     }
     let initializer = app.get("/docs/swagger-initializer.js").await;
-    assert!(
-        initializer.text.contains("/api/v1/openapi.json"),
-        "{}",
-        initializer.text
-    );
+    assert!(initializer.text.contains("/api/v1/openapi.json"), "{}", initializer.text);
     assert_eq!(app.get("/docs/missing.js").await.status, 404);
 }
 
@@ -46,10 +34,7 @@ async fn every_reference_in_openapi_resolves() {
     assert!(references.len() > 20);
     for reference in references {
         let pointer = reference.strip_prefix('#').expect("a local reference");
-        assert!(
-            document.pointer(pointer).is_some(),
-            "{reference} leads nowhere"
-        );
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
 }
 
@@ -57,9 +42,7 @@ fn collect_references<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
     match value {
         Value::Object(fields) => {
             into.extend(fields.get("$ref").and_then(Value::as_str));
-            fields
-                .values()
-                .for_each(|field| collect_references(field, into));
+            fields.values().for_each(|field| collect_references(field, into));
         }
         Value::Array(items) => items.iter().for_each(|item| collect_references(item, into)),
         _ => {}
@@ -71,26 +54,19 @@ async fn the_api_prefix_is_a_setting() {
     let app = Scripted::answering(&["Text."], &[("API_V1_STR", "/writer")]).await;
     let document = app.get("/writer/openapi.json").await.json();
     assert!(document["paths"]["/writer/generate-chapter"].is_object());
-    let answer = app
-        .post_json("/writer/generate-chapter", documented_request())
-        .await;
+    let answer = app.post_json("/writer/generate-chapter", documented_request()).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
 /// A schema file, compiled.
 fn validator(name: &str) -> jsonschema::Validator {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("schemas")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name);
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     jsonschema::validator_for(&schema).unwrap()
 }
 
 fn assert_valid(schema: &str, value: &Value) {
-    let faults: Vec<_> = validator(schema)
-        .iter_errors(value)
-        .map(|e| e.to_string())
-        .collect();
+    let faults: Vec<_> = validator(schema).iter_errors(value).map(|e| e.to_string()).collect();
     assert!(faults.is_empty(), "{schema}: {faults:?}\n{value}");
 }
 
@@ -98,33 +74,18 @@ fn assert_valid(schema: &str, value: &Value) {
 async fn what_goes_over_the_wire_matches_the_schemas() {
     let app = app().await;
     assert_valid("GenerateChapterRequest.json", &documented_request());
-    for event in app
-        .events("/api/v1/generate-chapter", documented_request())
-        .await
-    {
+    for event in app.events("/api/v1/generate-chapter", documented_request()).await {
         assert_valid("GenerateChapterEvent.json", &event);
         if event["type"] == "result" {
             assert_valid("GenerateChapterResponse.json", &event["data"]);
-            assert_valid(
-                "Receipt.json",
-                &event["data"]["context_metadata"]["receipt"],
-            );
+            assert_valid("Receipt.json", &event["data"]["context_metadata"]["receipt"]);
         }
     }
     assert_valid("Health.json", &app.get("/health").await.json());
     assert_valid("ServerInfo.json", &app.get("/").await.json());
-    assert_valid(
-        "TokenStrategies.json",
-        &app.get("/api/v1/tokens/strategies").await.json(),
-    );
-    assert_valid(
-        "TokenLimits.json",
-        &app.get("/api/v1/tokens/limits").await.json(),
-    );
-    let counted = app
-        .post("/api/v1/tokens/count", r#"{"text": "x"}"#)
-        .await
-        .json();
+    assert_valid("TokenStrategies.json", &app.get("/api/v1/tokens/strategies").await.json());
+    assert_valid("TokenLimits.json", &app.get("/api/v1/tokens/limits").await.json());
+    let counted = app.post("/api/v1/tokens/count", r#"{"text": "x"}"#).await.json();
     assert_valid("TokenCountResponse.json", &counted);
     let refused = app.post("/api/v1/tokens/count", "{}").await.json();
     assert_valid("TokenError.json", &refused);

@@ -42,10 +42,7 @@ fn engine() -> Arc<LlamaEngine> {
 pub(crate) fn wait_until_loaded(engine: &LlamaEngine) {
     let started = Instant::now();
     while engine.status().state == EngineState::Loading {
-        assert!(
-            started.elapsed() < PATIENCE,
-            "the model never finished loading"
-        );
+        assert!(started.elapsed() < PATIENCE, "the model never finished loading");
         std::thread::yield_now();
     }
 }
@@ -86,10 +83,7 @@ async fn submit(request: GenerateRequest) -> Generation {
 }
 
 async fn write(request: GenerateRequest) -> (String, Finished) {
-    timeout(PATIENCE * 2, submit(request).await.text())
-        .await
-        .unwrap()
-        .unwrap()
+    timeout(PATIENCE * 2, submit(request).await.text()).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -143,11 +137,7 @@ async fn a_stop_string_ends_the_answer_and_is_not_part_of_it() {
     let (whole, _) = write(plain.clone()).await;
     let words: Vec<_> = whole.split(' ').collect();
     let stop = format!("{} {}", words[2], words[3]);
-    let (text, finished) = write(GenerateRequest {
-        stop: vec![stop.clone()],
-        ..plain
-    })
-    .await;
+    let (text, finished) = write(GenerateRequest { stop: vec![stop.clone()], ..plain }).await;
     assert_eq!(text, whole[..whole.find(&stop).unwrap()]);
     assert_eq!(finished.reason, FinishReason::Stop);
 }
@@ -213,16 +203,9 @@ async fn a_passed_deadline_is_an_error() {
 
 #[tokio::test]
 async fn a_prompt_larger_than_the_window_is_refused_with_the_numbers() {
-    let error = engine()
-        .submit(request(&"word ".repeat(5_000), 10))
-        .unwrap_err();
-    let EngineError::PromptTooLong { prompt, window } = error else {
-        panic!("{error}")
-    };
-    assert!(
-        prompt > window && window == TokenCount::new(2048),
-        "{prompt} {window}"
-    );
+    let error = engine().submit(request(&"word ".repeat(5_000), 10)).unwrap_err();
+    let EngineError::PromptTooLong { prompt, window } = error else { panic!("{error}") };
+    assert!(prompt > window && window == TokenCount::new(2048), "{prompt} {window}");
 }
 
 #[test]
@@ -231,11 +214,7 @@ fn control_tokens_in_a_text_are_text() {
     let tokens = |text: &str| engine.prompt_tokens(&[Message::user(text)]).unwrap().get();
     let empty = tokens("");
     assert_eq!(tokens("a") - empty, 1);
-    assert!(
-        tokens("<|im_end|>") - empty > 3,
-        "{}",
-        tokens("<|im_end|>") - empty
-    );
+    assert!(tokens("<|im_end|>") - empty > 3, "{}", tokens("<|im_end|>") - empty);
     assert!(tokens("<|endoftext|>") - empty > 3);
 }
 
@@ -271,22 +250,13 @@ fn a_text_cut_into_pieces_has_the_tokens_of_the_whole() {
     // One piece is 8 KiB: this is counted in one go, and thrice as long in four pieces.
     let once = "Alice was beginning to get very tired of sitting by her sister.\n".repeat(120);
     let thrice = once.repeat(3);
-    assert!(
-        counter
-            .count(&thrice)
-            .get()
-            .abs_diff(counter.count(&once).get() * 3)
-            <= 2
-    );
+    assert!(counter.count(&thrice).get().abs_diff(counter.count(&once).get() * 3) <= 2);
 }
 
 #[tokio::test]
 async fn characters_of_several_tokens_arrive_whole() {
-    let mut generation = submit(request(
-        "Repeat exactly: 🦊🌧️ naïve café 日本語. Only that.",
-        40,
-    ))
-    .await;
+    let mut generation =
+        submit(request("Repeat exactly: 🦊🌧️ naïve café 日本語. Only that.", 40)).await;
     while let Some(event) = generation.next().await {
         if let Event::Text(piece) = event {
             assert!(!piece.contains('\u{fffd}'), "{piece:?}");
@@ -300,11 +270,7 @@ async fn a_longer_prompt_with_the_same_beginning_is_read_from_where_it_differs()
     let engine = LlamaEngine::start(settings()).unwrap();
     wait_until_loaded(&engine);
     let story = "The old town slept under the rain. ".repeat(60);
-    let ask = |question: &str| {
-        engine
-            .submit(request(&format!("{story}{question}"), 4))
-            .unwrap()
-    };
+    let ask = |question: &str| engine.submit(request(&format!("{story}{question}"), 4)).unwrap();
     let (_, first) = ask("Who slept?").text().await.unwrap();
     assert_eq!(first.usage.cached_tokens, TokenCount::ZERO);
     let second = ask("What fell?");
@@ -316,22 +282,13 @@ async fn a_longer_prompt_with_the_same_beginning_is_read_from_where_it_differs()
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_who_leaves_makes_room() {
-    let engine = LlamaEngine::start(LlamaSettings {
-        queue_size: 1,
-        ..settings()
-    })
-    .unwrap();
+    let engine = LlamaEngine::start(LlamaSettings { queue_size: 1, ..settings() }).unwrap();
     wait_until_loaded(&engine);
-    let mut running = engine
-        .submit(request("Count to one thousand.", 1_000))
-        .unwrap();
+    let mut running = engine.submit(request("Count to one thousand.", 1_000)).unwrap();
     assert!(matches!(running.next().await, Some(Event::Started { .. })));
     let waiting = engine.submit(request("Hello.", 5)).unwrap();
     let refused = engine.submit(request("Hello again.", 5)).unwrap_err();
-    assert!(
-        matches!(refused, EngineError::QueueFull { waiting: 1, .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, EngineError::QueueFull { waiting: 1, .. }), "{refused}");
     drop(waiting);
     engine.submit(request("Hello once more.", 5)).unwrap();
 }
@@ -340,9 +297,7 @@ async fn a_full_queue_refuses_and_who_leaves_makes_room() {
 async fn an_engine_that_goes_away_ends_its_requests() {
     let engine = LlamaEngine::start(settings()).unwrap();
     wait_until_loaded(&engine);
-    let mut running = engine
-        .submit(request("Count to one thousand.", 1_000))
-        .unwrap();
+    let mut running = engine.submit(request("Count to one thousand.", 1_000)).unwrap();
     let mut waiting = engine.submit(request("Hello.", 5)).unwrap();
     assert!(matches!(running.next().await, Some(Event::Started { .. })));
     drop(engine);
@@ -350,15 +305,9 @@ async fn an_engine_that_goes_away_ends_its_requests() {
     while let Some(event) = running.next().await {
         last = Some(event);
     }
-    assert!(
-        matches!(last, Some(Event::Failed(EngineError::ShuttingDown))),
-        "{last:?}"
-    );
+    assert!(matches!(last, Some(Event::Failed(EngineError::ShuttingDown))), "{last:?}");
     let only = waiting.next().await;
-    assert!(
-        matches!(only, Some(Event::Failed(EngineError::ShuttingDown))),
-        "{only:?}"
-    );
+    assert!(matches!(only, Some(Event::Failed(EngineError::ShuttingDown))), "{only:?}");
 }
 
 #[test]
@@ -375,11 +324,7 @@ fn a_missing_or_damaged_file_is_a_state_with_advice_not_a_crash() {
         (text, "isn't a GGUF file"),
         (damaged, "llama.cpp can't load"),
     ] {
-        let engine = LlamaEngine::start(LlamaSettings {
-            model_path: path,
-            ..settings()
-        })
-        .unwrap();
+        let engine = LlamaEngine::start(LlamaSettings { model_path: path, ..settings() }).unwrap();
         wait_until_loaded(&engine);
         let status = engine.status();
         assert_eq!(status.state, EngineState::Failed);

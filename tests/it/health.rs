@@ -11,10 +11,7 @@ async fn health_is_always_200_and_tells_about_the_model() {
     assert_eq!(ready.status, 200);
     let ready = ready.json();
     assert_eq!(ready["status"], "healthy");
-    assert_eq!(
-        (&ready["llm_available"], &ready["llm_loading"]),
-        (&true.into(), &false.into())
-    );
+    assert_eq!((&ready["llm_available"], &ready["llm_loading"]), (&true.into(), &false.into()));
     assert!(ready["llm_error"].is_null());
     assert_eq!(ready["engine"]["state"], "ready");
     assert_eq!(ready["engine"]["window"], 4096);
@@ -52,47 +49,26 @@ async fn the_editors_origin_may_call_and_others_may_not() {
     let Scripted { app, .. } = Scripted::start(&[]).await;
     let preflight = |origin: &'static str| {
         app.client
-            .request(
-                reqwest::Method::OPTIONS,
-                format!("{}/api/v1/generate-chapter", app.base),
-            )
+            .request(reqwest::Method::OPTIONS, format!("{}/api/v1/generate-chapter", app.base))
             .header("origin", origin)
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "content-type,x-anything")
             .send()
     };
     let allowed = preflight("http://localhost:4200").await.unwrap();
-    assert_eq!(
-        allowed.headers()["access-control-allow-origin"],
-        "http://localhost:4200"
-    );
-    assert_eq!(
-        allowed.headers()["access-control-allow-credentials"],
-        "true"
-    );
+    assert_eq!(allowed.headers()["access-control-allow-origin"], "http://localhost:4200");
+    assert_eq!(allowed.headers()["access-control-allow-credentials"], "true");
     assert_eq!(allowed.headers()["access-control-allow-methods"], "POST");
-    assert_eq!(
-        allowed.headers()["access-control-allow-headers"],
-        "content-type,x-anything"
-    );
+    assert_eq!(allowed.headers()["access-control-allow-headers"], "content-type,x-anything");
     let refused = preflight("http://elsewhere.example").await.unwrap();
-    assert!(
-        !refused
-            .headers()
-            .contains_key("access-control-allow-origin")
-    );
+    assert!(!refused.headers().contains_key("access-control-allow-origin"));
 }
 
 #[tokio::test]
 async fn a_star_lets_every_origin_in() {
     let Scripted { app, .. } = Scripted::start(&[("CORS_ORIGINS", "*")]).await;
-    let request = app
-        .client
-        .get(format!("{}/health", app.base))
-        .header("origin", "http://a.example");
+    let request =
+        app.client.get(format!("{}/health", app.base)).header("origin", "http://a.example");
     let answer = request.send().await.unwrap();
-    assert_eq!(
-        answer.headers()["access-control-allow-origin"],
-        "http://a.example"
-    );
+    assert_eq!(answer.headers()["access-control-allow-origin"], "http://a.example");
 }

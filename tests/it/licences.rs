@@ -1,10 +1,7 @@
 //! Every dependency is under a licence that deny.toml allows. Judged as cargo-deny judges, without
 //! needing it; only what is built on this kind of machine, as nothing else need be downloaded.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "what fails here fails the test, helpers included"
-)]
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test, helpers included")]
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -39,16 +36,9 @@ struct Licences {
 #[test]
 fn dependencies_are_under_allowed_licences() {
     let deny_file = std::fs::read_to_string(format!("{MANIFEST_DIR}/deny.toml")).unwrap();
-    let allowed = toml::from_str::<DenyFile>(&deny_file)
-        .unwrap()
-        .licenses
-        .allow;
+    let allowed = toml::from_str::<DenyFile>(&deny_file).unwrap().licenses.allow;
     let packages = packages();
-    assert!(
-        packages.len() > 100,
-        "only {} packages: is this all?",
-        packages.len()
-    );
+    assert!(packages.len() > 100, "only {} packages: is this all?", packages.len());
     let offenders: Vec<String> = packages
         .iter()
         .filter_map(|package| {
@@ -56,11 +46,7 @@ fn dependencies_are_under_allowed_licences() {
             Some(format!("{} {}: {problem}", package.name, package.version))
         })
         .collect();
-    assert!(
-        offenders.is_empty(),
-        "not allowed by deny.toml:\n{}",
-        offenders.join("\n")
-    );
+    assert!(offenders.is_empty(), "not allowed by deny.toml:\n{}", offenders.join("\n"));
 }
 
 #[test]
@@ -69,12 +55,7 @@ fn licence_expressions_are_judged_by_their_meaning() {
     for fine in ["MIT", "MIT OR GPL-3.0-only", "MIT AND ISC", "GPL-3.0/MIT"] {
         assert_eq!(objection(Some(fine), &allowed), None, "{fine}");
     }
-    for wrong in [
-        "GPL-3.0-only",
-        "MIT AND GPL-3.0-only",
-        "MIT WITH LLVM-exception",
-        "Whatever",
-    ] {
+    for wrong in ["GPL-3.0-only", "MIT AND GPL-3.0-only", "MIT WITH LLVM-exception", "Whatever"] {
         assert!(objection(Some(wrong), &allowed).is_some(), "{wrong}");
     }
     assert!(objection(None, &allowed).is_some());
@@ -108,24 +89,13 @@ fn packages() -> Vec<Package> {
 
 fn host() -> String {
     let version = cargo(&["--version", "--verbose"]);
-    version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .unwrap()
-        .to_owned()
+    version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
 }
 
 fn cargo(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO"))
-        .args(arguments)
-        .current_dir(MANIFEST_DIR)
-        .output()
-        .unwrap();
+    let output =
+        Command::new(env!("CARGO")).args(arguments).current_dir(MANIFEST_DIR).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "cargo {}: {errors}",
-        arguments.join(" ")
-    );
+    assert!(output.status.success(), "cargo {}: {errors}", arguments.join(" "));
     String::from_utf8(output.stdout).unwrap()
 }

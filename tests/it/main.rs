@@ -1,13 +1,21 @@
 //! One integration binary: the real router and the real database with a scripted engine; then the
 //! same with the real small model.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::float_cmp,
+    reason = "a test fails by panicking, and compares what it set itself"
+)]
+
 mod architecture;
 mod bad_input;
 mod chapter;
 mod documents;
 mod engine_llama;
 mod health;
-// mod licences;
+mod licences;
 mod real_model;
 mod receipts;
 mod support;

@@ -14,13 +14,7 @@ const PATH: &str = "/api/v1/generate-chapter";
 
 async fn app(settings_in_use: &[(&str, &str)]) -> (TestApp, Arc<LlamaEngine>) {
     let window = TokenCount::new(4096);
-    let engine = Arc::new(
-        LlamaEngine::start(LlamaSettings {
-            window,
-            ..settings()
-        })
-        .unwrap(),
-    );
+    let engine = Arc::new(LlamaEngine::start(LlamaSettings { window, ..settings() }).unwrap());
     wait_until_loaded(&engine);
     let app = TestApp::start(Arc::clone(&engine) as Arc<dyn Engine>, settings_in_use).await;
     (app, engine)
@@ -35,10 +29,7 @@ async fn the_documented_request_streams_a_chapter() {
     let types = types_of(&events);
     assert_eq!(types[..3], ["status", "context", "status"]);
     assert_eq!(types[types.len() - 2..], ["status", "result"]);
-    let partials: String = events
-        .iter()
-        .filter_map(|event| event["content"].as_str())
-        .collect();
+    let partials: String = events.iter().filter_map(|event| event["content"].as_str()).collect();
     let data = &events.last().unwrap()["data"];
     assert_eq!(data["chapterText"], partials.trim());
     assert!(data["wordCount"].as_u64().unwrap() > 20, "{data}");
@@ -58,10 +49,8 @@ async fn the_next_chapter_of_a_story_does_not_read_the_story_again() {
     request["plotPoint"] = json!("Alice drinks from the bottle and grows very small.");
     let second = app.post_json(PATH, &request).await.json();
     let usage = &second["metadata"]["usage"];
-    let (cached, prompt) = (
-        usage["cached_tokens"].as_f64().unwrap(),
-        usage["prompt_tokens"].as_f64().unwrap(),
-    );
+    let (cached, prompt) =
+        (usage["cached_tokens"].as_f64().unwrap(), usage["prompt_tokens"].as_f64().unwrap());
     assert!(cached > prompt * 0.6, "{usage}");
     let receipt = &second["context_metadata"]["receipt"]["prompt"];
     assert_eq!(receipt["cached_tokens"], usage["cached_tokens"]);
@@ -98,10 +87,8 @@ async fn hostile_text_gets_a_chapter_like_any_other() {
 #[tokio::test]
 async fn tokens_are_counted_by_the_models_own_tokenizer() {
     let (app, _) = app(&[]).await;
-    let body = app
-        .post_json("/api/v1/tokens/count", json!({"text": "Once upon a time"}))
-        .await
-        .json();
+    let body =
+        app.post_json("/api/v1/tokens/count", json!({"text": "Once upon a time"})).await.json();
     assert_eq!(body["results"][0]["metadata"]["base_count"], 4);
     assert_eq!(body["summary"]["tokenizer_ready"], true);
 }
@@ -119,10 +106,7 @@ async fn a_counter_that_is_not_the_models_still_keeps_the_prompt_within_the_wind
     let receipt = &answer.json()["context_metadata"]["receipt"];
     assert!(receipt["prompt"]["tokens"].as_u64().unwrap() <= 4096 - 500);
     assert!(
-        receipt["notes"][0]
-            .as_str()
-            .unwrap()
-            .contains("assembled again"),
+        receipt["notes"][0].as_str().unwrap().contains("assembled again"),
         "{}",
         receipt["notes"]
     );

@@ -18,16 +18,9 @@ async fn a_receipt_can_be_asked_for_by_its_id() {
 #[tokio::test]
 async fn an_unknown_receipt_is_not_found() {
     let app = Scripted::answering(&["Text."], &[]).await;
-    for id in [
-        "nonsense",
-        "00000000-0000-0000-0000-000000000000",
-        "..%2F..%2Fetc%2Fpasswd",
-    ] {
+    for id in ["nonsense", "00000000-0000-0000-0000-000000000000", "..%2F..%2Fetc%2Fpasswd"] {
         let answer = app.get(&format!("/api/v1/receipts/{id}")).await;
-        assert_eq!(
-            (answer.status, answer.json()["code"].as_str()),
-            (404, Some("NOT_FOUND"))
-        );
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (404, Some("NOT_FOUND")));
     }
 }
 
@@ -37,12 +30,7 @@ async fn only_the_newest_are_kept() {
     let mut ids = Vec::new();
     for _ in 0..3 {
         let answer = app.post_json(CHAPTER, documented_request()).await.json();
-        ids.push(
-            answer["context_metadata"]["receipt"]["id"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        );
+        ids.push(answer["context_metadata"]["receipt"]["id"].as_str().unwrap().to_owned());
     }
     // The clock stands still here, so "newest" is by the ids' random part.
     let mut kept = 0;
@@ -56,15 +44,8 @@ async fn only_the_newest_are_kept() {
 async fn nothing_is_kept_where_monitoring_is_off() {
     let app = Scripted::answering(&["Text."], &[("CONTEXT_ENABLE_MONITORING", "false")]).await;
     let answer = app.post_json(CHAPTER, documented_request()).await.json();
-    let id = answer["context_metadata"]["receipt"]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = answer["context_metadata"]["receipt"]["id"].as_str().unwrap().to_owned();
     let found = app.get(&format!("/api/v1/receipts/{id}")).await;
     assert_eq!(found.status, 404);
-    assert!(
-        found.text.contains("CONTEXT_ENABLE_MONITORING"),
-        "{}",
-        found.text
-    );
+    assert!(found.text.contains("CONTEXT_ENABLE_MONITORING"), "{}", found.text);
 }

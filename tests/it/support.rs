@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Far longer than anything takes; only a fault lasts this long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct TestApp {
     pub(crate) base: String,
@@ -47,11 +47,7 @@ impl Scripted {
     pub(crate) async fn with_window(window: usize, settings: &[(&str, &str)]) -> Self {
         let (engine, script) = ScriptedEngine::new(TokenCount::new(window));
         let app = TestApp::start(Arc::clone(&engine) as Arc<dyn Engine>, settings).await;
-        Self {
-            app,
-            engine,
-            script,
-        }
+        Self { app, engine, script }
     }
 
     /// A server whose model writes these pieces for whoever asks.
@@ -102,11 +98,7 @@ impl TestApp {
     }
 
     pub(crate) async fn post_json(&self, path: &str, body: impl Borrow<Value>) -> Answer {
-        Answer::of(
-            self.send(path, body.borrow().to_string(), "application/json")
-                .await,
-        )
-        .await
+        Answer::of(self.send(path, body.borrow().to_string(), "application/json").await).await
     }
 
     /// The events of a stream, in order.
@@ -143,11 +135,7 @@ pub(crate) struct Answer {
 impl Answer {
     async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self {
-            status,
-            headers,
-            text: response.text().await.expect("a whole body"),
-        }
+        Self { status, headers, text: response.text().await.expect("a whole body") }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -155,9 +143,7 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("a readable header"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a readable header"))
     }
 }
 
@@ -169,19 +155,13 @@ pub(crate) fn events_of(text: &str) -> Vec<Value> {
 }
 
 pub(crate) fn types_of(events: &[Value]) -> Vec<&str> {
-    events
-        .iter()
-        .map(|event| event["type"].as_str().expect("a type"))
-        .collect()
+    events.iter().map(|event| event["type"].as_str().expect("a type")).collect()
 }
 
 fn client() -> reqwest::Client {
     // An error means that another test was first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .timeout(PATIENCE * 5)
-        .build()
-        .expect("a client")
+    reqwest::Client::builder().timeout(PATIENCE * 5).build().expect("a client")
 }
 
 /// The story contract's documented chapter request, verbatim.
@@ -193,15 +173,10 @@ pub(crate) fn documented_request() -> Value {
 }
 
 /// Where `make models` puts the models.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told by the environment where models lie"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where models lie")]
 pub(crate) fn models_dir() -> PathBuf {
-    std::env::var_os("MODELS_DIR").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models"),
-        PathBuf::from,
-    )
+    std::env::var_os("MODELS_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models"), PathBuf::from)
 }
 
 pub(crate) fn model_path() -> PathBuf {

@@ -139,9 +139,7 @@ fn every_name_of_the_contract_is_known_with_its_default_and_range() {
     assert_eq!(CONTRACT.trim().lines().count(), 88 + 1);
     let config = Config::default();
     for [name, default, least, most] in rows() {
-        let setting = registry()
-            .find(name)
-            .unwrap_or_else(|| panic!("{name} is missing"));
+        let setting = registry().find(name).unwrap_or_else(|| panic!("{name} is missing"));
         assert_eq!(setting.name, name);
         assert_eq!(setting.default, default, "{name}");
         assert_eq!(in_use(&config, name).value, default, "{name}");
@@ -158,19 +156,9 @@ fn defaults_are_typed() {
     assert_eq!(config.engine.llm_n_ctx, 4096);
     assert_eq!(config.engine.model_path, None);
     assert!(config.server.debug && config.server.host.is_loopback());
-    assert_eq!(
-        config.context.context_allocation_mode,
-        AllocationMode::Dynamic
-    );
-    assert_eq!(
-        config.context.context_overflow_strategy,
-        OverflowStrategy::Reallocate
-    );
-    assert!(
-        config
-            .settings()
-            .all(|s| s.is_default && s.source == Source::Default)
-    );
+    assert_eq!(config.context.context_allocation_mode, AllocationMode::Dynamic);
+    assert_eq!(config.context.context_overflow_strategy, OverflowStrategy::Reallocate);
+    assert!(config.settings().all(|s| s.is_default && s.source == Source::Default));
     assert!(config.warnings().is_empty(), "{:?}", config.warnings());
     assert!(config.without_effect().is_empty());
 }

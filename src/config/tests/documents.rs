@@ -17,14 +17,7 @@ fn the_env_example_read_back_gives_the_defaults() {
     for setting in config.settings() {
         assert!(setting.is_default, "{} {}", setting.name, setting.value);
         let empty = setting.value.is_empty();
-        assert_eq!(
-            setting.source,
-            if empty {
-                Source::Default
-            } else {
-                Source::DotEnv
-            }
-        );
+        assert_eq!(setting.source, if empty { Source::Default } else { Source::DotEnv });
     }
     assert!(example.lines().all(|line| line.chars().count() <= 100));
 }
@@ -47,10 +40,6 @@ fn the_configuration_document_has_one_row_a_setting() {
 #[test]
 fn every_setting_says_what_it_does() {
     for setting in &registry().settings {
-        assert!(
-            setting.doc.len() > 15 && setting.doc.ends_with('.'),
-            "{}",
-            setting.name
-        );
+        assert!(setting.doc.len() > 15 && setting.doc.ends_with('.'), "{}", setting.name);
     }
 }

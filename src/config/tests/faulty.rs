@@ -8,11 +8,7 @@ fn all_faults_are_reported_at_once() {
     let files = files()
         .toml("llm_n_cxt = 1\nlog_level = \"loud\"\n[server]\nport = 70000\nllm_top_k = 3\n")
         .dotenv("LLM_TOP_P=2\nCONTEXT_LAYER_C_TOKENS=14000\n")
-        .environment(&[
-            ("MODEL_THREADS", "0"),
-            ("DEBUG", "maybe"),
-            ("API_V1_STR", "/api/"),
-        ])
+        .environment(&[("MODEL_THREADS", "0"), ("DEBUG", "maybe"), ("API_V1_STR", "/api/")])
         .overrides(&[("LLM_MODE", "x"), ("CONTEXT_OVERFLOW_STRATEGY", "explode")]);
     insta::assert_snapshot!(files.faults(), @r#"
     llm_n_cxt (rhapsode.toml): no such setting; did you mean LLM_N_CTX?
@@ -45,10 +41,7 @@ fn a_refused_setting_is_not_compared_with_others() {
 
 #[test]
 fn a_buffer_that_leaves_nothing_is_refused() {
-    let pairs = [
-        ("CONTEXT_MAX_TOKENS", "1000"),
-        ("CONTEXT_BUFFER_TOKENS", "1000"),
-    ];
+    let pairs = [("CONTEXT_MAX_TOKENS", "1000"), ("CONTEXT_BUFFER_TOKENS", "1000")];
     insta::assert_snapshot!(Config::from_pairs(&pairs).unwrap_err(), @"CONTEXT_BUFFER_TOKENS is 1000 and leaves nothing of CONTEXT_MAX_TOKENS, 1000: lower the buffer, or raise the window");
 }
 
@@ -80,22 +73,14 @@ fn toml_says_what_it_does_not_understand() {
 
 #[test]
 fn malformed_and_missing_files_are_faults() {
-    let files = files()
-        .toml("port = 1\nhf_token = \"hunter2\n")
-        .dotenv("PORT=1\nwhat\n");
+    let files = files().toml("port = 1\nhf_token = \"hunter2\n").dotenv("PORT=1\nwhat\n");
     insta::assert_snapshot!(files.faults(), @r#"
     rhapsode.toml, line 2: is not TOML: invalid basic string
     .env, line 2: is not NAME=value; quote a value that holds spaces or signs, in single quotes if it holds $ or \
     "#);
-    let absent = Sources {
-        toml: Some("no/such.toml".into()),
-        ..Sources::default()
-    };
+    let absent = Sources { toml: Some("no/such.toml".into()), ..Sources::default() };
     let faults = Config::load(&absent).unwrap_err().to_string();
-    assert!(
-        faults.starts_with("no/such.toml: can't be read"),
-        "{faults}"
-    );
+    assert!(faults.starts_with("no/such.toml: can't be read"), "{faults}");
 }
 
 #[test]
@@ -112,22 +97,14 @@ fn a_typo_is_answered_with_the_likely_name() {
     ] {
         assert_eq!(registry().nearest(typo), meant, "{typo}");
     }
-    let faults = Config::from_pairs(&[("LLM_N_CTXX", "1")])
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        faults,
-        "LLM_N_CTXX (command line): no such setting; did you mean LLM_N_CTX?"
-    );
+    let faults = Config::from_pairs(&[("LLM_N_CTXX", "1")]).unwrap_err().to_string();
+    assert_eq!(faults, "LLM_N_CTXX (command line): no such setting; did you mean LLM_N_CTX?");
 }
 
 #[test]
 fn no_number_is_read_from_nonsense() {
     for setting in &registry().settings {
-        if matches!(
-            setting.kind,
-            Kind::Whole | Kind::Decimal | Kind::Bytes | Kind::Switch
-        ) {
+        if matches!(setting.kind, Kind::Whole | Kind::Decimal | Kind::Bytes | Kind::Switch) {
             for nonsense in ["NaN", "inf", "much", "1 2"] {
                 let faults = Config::from_pairs(&[(&setting.name, nonsense)]).unwrap_err();
                 assert!(faults.to_string().contains(&setting.name), "{faults}");

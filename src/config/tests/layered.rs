@@ -24,9 +24,7 @@ fn command_line_beats_environment_beats_dotenv_beats_toml_beats_default() {
 
 #[test]
 fn an_alias_in_a_higher_layer_beats_the_main_name_in_a_lower_one() {
-    let files = files()
-        .toml("port = 1")
-        .environment(&[("FASTAPI_PORT", "2")]);
+    let files = files().toml("port = 1").environment(&[("FASTAPI_PORT", "2")]);
     assert_eq!(files.load().server.port, 2);
 }
 
@@ -49,10 +47,7 @@ fn every_alias_sets_its_setting() {
         let config = files().environment(&[(alias, value)]).load();
         assert_eq!(in_use(&config, name).value, value, "{alias}");
     }
-    let aliases = registry()
-        .settings
-        .iter()
-        .map(|setting| setting.aliases.len());
+    let aliases = registry().settings.iter().map(|setting| setting.aliases.len());
     assert_eq!(aliases.sum::<usize>(), 6);
 }
 
@@ -125,20 +120,14 @@ fn a_secret_is_shown_nowhere() {
         .environment(&[("HF_TOKEN", "hunter2")])
         .overrides(&[("hf_token", "hunter3")]);
     let config = files.load();
-    assert_eq!(
-        config.engine.hf_token.as_ref().map(Secret::expose),
-        Some("hunter3")
-    );
+    assert_eq!(config.engine.hf_token.as_ref().map(Secret::expose), Some("hunter3"));
     assert_eq!(in_use(&config, "HF_TOKEN").value, "****");
     assert!(!format!("{config:?} {:?}", files.sources).contains("hunter"));
 
     let files = files.toml("hf_token = 'hunter4'\nHF_TOKEN = 'hunter5'\n");
     let faults = Config::load(&files.sources).unwrap_err();
     let shown = format!("{faults} {faults:?}");
-    assert!(
-        shown.contains("HF_TOKEN") && !shown.contains("hunter"),
-        "{shown}"
-    );
+    assert!(shown.contains("HF_TOKEN") && !shown.contains("hunter"), "{shown}");
 }
 
 #[test]

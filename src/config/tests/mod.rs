@@ -18,10 +18,7 @@ struct Files {
 }
 
 fn files() -> Files {
-    Files {
-        folder: TempDir::new().unwrap(),
-        sources: Sources::default(),
-    }
+    Files { folder: TempDir::new().unwrap(), sources: Sources::default() }
 }
 
 impl Files {
@@ -55,28 +52,15 @@ impl Files {
 
     /// The faults as a person reads them, with the folder's path taken off.
     fn faults(&self) -> String {
-        let folder = format!(
-            "{}{}",
-            self.folder.path().display(),
-            std::path::MAIN_SEPARATOR
-        );
-        Config::load(&self.sources)
-            .unwrap_err()
-            .to_string()
-            .replace(&folder, "")
+        let folder = format!("{}{}", self.folder.path().display(), std::path::MAIN_SEPARATOR);
+        Config::load(&self.sources).unwrap_err().to_string().replace(&folder, "")
     }
 }
 
 fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn in_use<'a>(config: &'a Config, name: &str) -> &'a SettingInUse {
-    config
-        .settings()
-        .find(|setting| setting.name == name)
-        .unwrap()
+    config.settings().find(|setting| setting.name == name).unwrap()
 }

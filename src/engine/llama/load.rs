@@ -71,11 +71,7 @@ pub fn inspect_model_file(path: &Path) -> Result<(), EngineError> {
         .map_err(|error| unavailable(format!("the model file {shown} can't be opened: {error}")))?
         .read_exact(&mut magic)
         .map_err(|error| unavailable(format!("the model file {shown} can't be read: {error}")))?;
-    if &magic == b"GGUF" {
-        Ok(())
-    } else {
-        Err(unavailable(format!("{shown} isn't a GGUF file")))
-    }
+    if &magic == b"GGUF" { Ok(()) } else { Err(unavailable(format!("{shown} isn't a GGUF file"))) }
 }
 
 impl LoadedModel {
@@ -104,14 +100,7 @@ impl LoadedModel {
         let template = chat_template(&model, &name)?;
         let window = live_window(&model, settings.window, &name);
         let grammars = Grammars::new(Arc::clone(&model));
-        Ok(Self {
-            model,
-            vocabulary,
-            template,
-            grammars,
-            window,
-            name,
-        })
+        Ok(Self { model, vocabulary, template, grammars, window, name })
     }
 }
 
@@ -120,10 +109,7 @@ fn model_name(model: &LlamaModel, path: &Path) -> String {
         .meta_val_str("general.name")
         .ok()
         .filter(|name| !name.trim().is_empty())
-        .or_else(|| {
-            path.file_stem()
-                .map(|stem| stem.to_string_lossy().into_owned())
-        })
+        .or_else(|| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
         .unwrap_or_else(|| "model".to_owned())
 }
 
@@ -131,20 +117,13 @@ fn chat_template(model: &LlamaModel, name: &str) -> Result<ChatTemplate, EngineE
     let vocabulary = model.vocab();
     let spelling =
         |token| String::from_utf8_lossy(&vocabulary.token_to_piece(token, true, None)).into_owned();
-    let source = model
-        .chat_template(None)
-        .ok()
-        .and_then(|template| template.to_string().ok());
+    let source = model.chat_template(None).ok().and_then(|template| template.to_string().ok());
     let source = source.unwrap_or_else(|| {
         tracing::warn!(model = name, "{name} brings no chat template; using ChatML");
         CHATML.to_owned()
     });
-    ChatTemplate::new(
-        source,
-        spelling(vocabulary.bos()),
-        spelling(vocabulary.eos()),
-    )
-    .map_err(|error| EngineError::Template(error.to_string()))
+    ChatTemplate::new(source, spelling(vocabulary.bos()), spelling(vocabulary.eos()))
+        .map_err(|error| EngineError::Template(error.to_string()))
 }
 
 fn live_window(model: &LlamaModel, asked: TokenCount, name: &str) -> TokenCount {

@@ -69,27 +69,18 @@ impl Abandonable for Job {
 impl LlamaEngine {
     /// Starts the thread and returns at once; [`Engine::status`] tells when the model is ready.
     pub fn start(settings: LlamaSettings) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::new(
-            settings.queue_size,
-            Phase::Loading { progress: 0.0 },
-        ));
+        let shared = Arc::new(Shared::new(settings.queue_size, Phase::Loading { progress: 0.0 }));
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("rhapsode-engine".to_owned())
             .spawn(move || worker::run(&settings, &for_thread))?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// An engine without a model; every request gets this explanation.
     pub fn absent(explanation: impl Into<String>) -> Self {
         let phase = Phase::Absent(EngineError::Unavailable(explanation.into()));
-        Self {
-            shared: Arc::new(Shared::new(1, phase)),
-            thread: None,
-        }
+        Self { shared: Arc::new(Shared::new(1, phase)), thread: None }
     }
 }
 
@@ -99,11 +90,7 @@ impl Drop for LlamaEngine {
         for job in self.shared.queue.close() {
             job.events.send(Event::Failed(EngineError::ShuttingDown));
         }
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the engine's thread had panicked");
         }
     }
@@ -119,16 +106,11 @@ impl Engine for LlamaEngine {
     }
 
     fn counter(&self) -> Option<Arc<dyn TokenCounter>> {
-        self.shared
-            .model()
-            .ok()
-            .map(|model| Arc::clone(&model.vocabulary) as _)
+        self.shared.model().ok().map(|model| Arc::clone(&model.vocabulary) as _)
     }
 
     fn prompt_tokens(&self, messages: &[Message]) -> Result<TokenCount, EngineError> {
-        Ok(TokenCount::new(
-            tokenize(&*self.shared.model()?, messages)?.len(),
-        ))
+        Ok(TokenCount::new(tokenize(&*self.shared.model()?, messages)?.len()))
     }
 
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
@@ -137,28 +119,16 @@ impl Engine for LlamaEngine {
         let prompt_tokens = TokenCount::new(prompt.len());
         let room = model.window.saturating_sub(prompt_tokens);
         if room == TokenCount::ZERO {
-            return Err(EngineError::PromptTooLong {
-                prompt: prompt_tokens,
-                window: model.window,
-            });
+            return Err(EngineError::PromptTooLong { prompt: prompt_tokens, window: model.window });
         }
         let max_tokens = request.max_tokens.min(room);
         let predicted = self.shared.predicted_prefix(&prompt);
         let (generation, events) = Generation::channel(prompt_tokens, predicted, max_tokens);
-        let job = Job {
-            request,
-            prompt,
-            max_tokens,
-            events,
-            queued_at: Instant::now(),
-        };
-        self.shared
-            .queue
-            .push(job)
-            .map_err(|Full(waiting)| EngineError::QueueFull {
-                waiting,
-                retry_after_seconds: self.shared.seconds_until_a_place_is_free(),
-            })?;
+        let job = Job { request, prompt, max_tokens, events, queued_at: Instant::now() };
+        self.shared.queue.push(job).map_err(|Full(waiting)| EngineError::QueueFull {
+            waiting,
+            retry_after_seconds: self.shared.seconds_until_a_place_is_free(),
+        })?;
         Ok(generation)
     }
 }
@@ -195,9 +165,7 @@ impl Shared {
     fn model(&self) -> Result<Arc<LoadedModel>, EngineError> {
         match &*self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
             Phase::Ready(model) => Ok(Arc::clone(model)),
-            Phase::Loading { progress } => Err(EngineError::Loading {
-                percent: progress * 100.0,
-            }),
+            Phase::Loading { progress } => Err(EngineError::Loading { percent: progress * 100.0 }),
             Phase::Failed(error) | Phase::Absent(error) => Err(error.clone()),
         }
     }
@@ -262,11 +230,8 @@ impl Rate {
     /// Only the engine's thread writes, so reading and writing need not be one step.
     fn observe(&self, value: f64) {
         let before = self.get();
-        let mean = if before == 0.0 {
-            value
-        } else {
-            before + Self::WEIGHT_OF_NEWEST * (value - before)
-        };
+        let mean =
+            if before == 0.0 { value } else { before + Self::WEIGHT_OF_NEWEST * (value - before) };
         self.0.store(mean.to_bits(), Ordering::Relaxed);
     }
 }

@@ -26,15 +26,8 @@ struct State<T> {
 
 impl<T: Abandonable> Queue<T> {
     pub(super) fn new(limit: usize) -> Self {
-        let state = State {
-            waiting: VecDeque::new(),
-            closed: false,
-        };
-        Self {
-            limit,
-            state: Mutex::new(state),
-            arrived: Condvar::new(),
-        }
+        let state = State { waiting: VecDeque::new(), closed: false };
+        Self { limit, state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     /// Appends, or hands the item back when the line is full or closed.
@@ -63,10 +56,7 @@ impl<T: Abandonable> Queue<T> {
             if let Some(item) = state.waiting.pop_front() {
                 return Some(item);
             }
-            state = self
-                .arrived
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -80,11 +70,7 @@ impl<T: Abandonable> Queue<T> {
 
     /// How many wait for an answer.
     pub(super) fn waiting(&self) -> usize {
-        self.lock()
-            .waiting
-            .iter()
-            .filter(|item| !item.is_abandoned())
-            .count()
+        self.lock().waiting.iter().filter(|item| !item.is_abandoned()).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -109,10 +95,7 @@ mod tests {
     }
 
     fn request(number: u32) -> Request {
-        Request {
-            number,
-            abandoned: false,
-        }
+        Request { number, abandoned: false }
     }
 
     #[test]
@@ -127,12 +110,7 @@ mod tests {
     #[test]
     fn who_left_makes_room() {
         let queue = Queue::new(1);
-        queue
-            .push(Request {
-                number: 1,
-                abandoned: true,
-            })
-            .unwrap();
+        queue.push(Request { number: 1, abandoned: true }).unwrap();
         assert_eq!(queue.waiting(), 0);
         queue.push(request(2)).unwrap();
         assert_eq!(queue.pop(), Some(request(2)));

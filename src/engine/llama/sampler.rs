@@ -26,10 +26,7 @@ pub(super) struct Grammars {
 
 impl Grammars {
     pub(super) fn new(model: Arc<LlamaModel>) -> Self {
-        Self {
-            model,
-            factory: OnceLock::new(),
-        }
+        Self { model, factory: OnceLock::new() }
     }
 
     pub(super) fn matcher(&self, schema: &serde_json::Value) -> Result<Matcher, EngineError> {
@@ -80,10 +77,7 @@ pub(super) struct TokenSampler {
 
 impl TokenSampler {
     pub(super) fn new(model: &LlamaModel, sampling: &Sampling, grammar: Option<Matcher>) -> Self {
-        Self {
-            chain: chain(model, sampling),
-            grammar,
-        }
+        Self { chain: chain(model, sampling), grammar }
     }
 
     /// Chooses from the logits of the batch's entry `index`, and remembers the choice.
@@ -99,10 +93,7 @@ impl TokenSampler {
         let mut candidates = context.token_data_array_ith(index);
         self.chain.apply(&mut candidates);
         let mut token = candidates.selected_token().unwrap_or(LlamaToken(-1));
-        if !grammar
-            .validate_tokens(&[token.0.cast_unsigned()])
-            .is_ok_and(|fitting| fitting == 1)
-        {
+        if !grammar.validate_tokens(&[token.0.cast_unsigned()]).is_ok_and(|fitting| fitting == 1) {
             let mask = grammar
                 .compute_mask_or_eos()
                 .map_err(|error| EngineError::Backend(error.to_string()))?;
@@ -148,9 +139,7 @@ fn chain(model: &LlamaModel, sampling: &Sampling) -> LlamaSampler {
         samplers.push(LlamaSampler::greedy());
     } else {
         if sampling.top_k > 0 {
-            samplers.push(LlamaSampler::top_k(
-                sampling.top_k.try_into().unwrap_or(i32::MAX),
-            ));
+            samplers.push(LlamaSampler::top_k(sampling.top_k.try_into().unwrap_or(i32::MAX)));
         }
         samplers.push(LlamaSampler::top_p(sampling.top_p, 1));
         samplers.push(LlamaSampler::min_p(sampling.min_p, 1));

@@ -43,12 +43,7 @@ impl Vocabulary {
             ),
         };
         let splits_at_words = vocabulary.vocab_type() == VocabType::BPE;
-        Ok(Self {
-            model,
-            name,
-            control,
-            splits_at_words,
-        })
+        Ok(Self { model, name, control, splits_at_words })
     }
 
     /// The prompt's tokens. Text is joined to the template around it, so that tokens fall as the
@@ -78,9 +73,7 @@ impl Vocabulary {
     pub(super) fn bytes(&self, token: LlamaToken, into: &mut Vec<u8>) {
         const KEEP_SPACES: Option<NonZeroU16> = None;
         into.clear();
-        self.model
-            .vocab()
-            .token_to_piece_into(token, into, false, KEEP_SPACES);
+        self.model.vocab().token_to_piece_into(token, into, false, KEEP_SPACES);
     }
 
     pub(super) fn ends_generation(&self, token: LlamaToken) -> bool {
@@ -88,9 +81,7 @@ impl Vocabulary {
     }
 
     fn spells_control_token(&self, text: &str) -> bool {
-        self.control
-            .as_ref()
-            .is_some_and(|control| control.is_match(text))
+        self.control.as_ref().is_some_and(|control| control.is_match(text))
     }
 
     fn extend(&self, tokens: &mut Vec<LlamaToken>, text: &str, parse_special: bool) {

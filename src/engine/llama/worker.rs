@@ -54,13 +54,7 @@ pub(super) fn run(settings: &LlamaSettings, shared: &Arc<Shared>) {
         model.window
     );
     shared.set_phase(Phase::Ready(Arc::clone(&model)));
-    Worker {
-        model: &model,
-        shared,
-        context,
-        batch: LlamaBatch::new(PREFILL_SLICE, 1),
-    }
-    .serve();
+    Worker { model: &model, shared, context, batch: LlamaBatch::new(PREFILL_SLICE, 1) }.serve();
 }
 
 fn fail(shared: &Shared, error: EngineError) {
@@ -78,35 +72,24 @@ fn new_context<'model>(
     let threads = i32::try_from(threads).unwrap_or(i32::MAX);
     let slice = u32::try_from(PREFILL_SLICE).unwrap_or(u32::MAX);
     let parameters = LlamaContextParams::default()
-        .with_n_ctx(
-            u32::try_from(model.window.get())
-                .ok()
-                .and_then(NonZeroU32::new),
-        )
+        .with_n_ctx(u32::try_from(model.window.get()).ok().and_then(NonZeroU32::new))
         .with_n_batch(slice)
         .with_n_ubatch(slice)
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
         .with_no_perf(true);
-    model
-        .model
-        .new_context(backend(settings.verbose)?, parameters)
-        .map_err(|error| {
-            EngineError::Unavailable(format!(
-                "there is no room for a window of {} tokens ({error}); lower LLM_N_CTX",
-                model.window
-            ))
-        })
+    model.model.new_context(backend(settings.verbose)?, parameters).map_err(|error| {
+        EngineError::Unavailable(format!(
+            "there is no room for a window of {} tokens ({error}); lower LLM_N_CTX",
+            model.window
+        ))
+    })
 }
 
 /// How many tokens of the prompt need not be read again. The last one always is: its logits choose
 /// the first token of the answer.
 pub(super) fn reusable_prefix(cached: &[LlamaToken], prompt: &[LlamaToken]) -> usize {
-    let common = cached
-        .iter()
-        .zip(prompt)
-        .take_while(|(one, other)| one == other)
-        .count();
+    let common = cached.iter().zip(prompt).take_while(|(one, other)| one == other).count();
     common.min(prompt.len().saturating_sub(1))
 }
 
@@ -141,9 +124,7 @@ impl Worker<'_> {
             self.shared.running.store(0, Ordering::Relaxed);
             match outcome {
                 Ok(finished) => {
-                    self.shared
-                        .seconds_per_request
-                        .observe(started.elapsed().as_secs_f64());
+                    self.shared.seconds_per_request.observe(started.elapsed().as_secs_f64());
                     job.events.send(Event::Finished(finished));
                 }
                 Err(Stopped::Abandoned) => tracing::debug!("the client left; generation stopped"),
@@ -171,10 +152,7 @@ impl Worker<'_> {
         let started = Instant::now();
         let cached_tokens = self.keep_prefix(&job.prompt);
         let prompt_tokens = TokenCount::new(job.prompt.len());
-        job.events.send(Event::Started {
-            prompt_tokens,
-            cached_tokens,
-        });
+        job.events.send(Event::Started { prompt_tokens, cached_tokens });
         let last = self.prefill(job, cached_tokens.get())?;
         let prefilled = started.elapsed();
 
@@ -187,29 +165,17 @@ impl Worker<'_> {
         }
         Ok(Finished {
             reason,
-            usage: Usage {
-                prompt_tokens,
-                cached_tokens,
-                completion_tokens,
-            },
+            usage: Usage { prompt_tokens, cached_tokens, completion_tokens },
             timings: timings(queued, prefilled, decoded),
         })
     }
 
     /// Drops from the cache what this prompt doesn't begin with; tells how much stays.
     fn keep_prefix(&mut self, prompt: &[LlamaToken]) -> TokenCount {
-        let mut cached = self
-            .shared
-            .cached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.shared.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keep = reusable_prefix(&cached, prompt);
         let from = u32::try_from(keep).unwrap_or(u32::MAX);
-        if self
-            .context
-            .kv_cache_seq_rm(SEQUENCE, Some(from), None)
-            .is_err()
-        {
+        if self.context.kv_cache_seq_rm(SEQUENCE, Some(from), None).is_err() {
             // Recurrent models can't forget a part.
             self.context.clear_kv_cache();
             keep = 0;
@@ -275,9 +241,7 @@ impl Worker<'_> {
     fn add(&mut self, token: LlamaToken, position: usize, logits: bool) -> Result<(), EngineError> {
         let backend = |error: &dyn std::fmt::Display| EngineError::Backend(error.to_string());
         let position = i32::try_from(position).map_err(|error| backend(&error))?;
-        self.batch
-            .add(token, position, &[SEQUENCE], logits)
-            .map_err(|error| backend(&error))
+        self.batch.add(token, position, &[SEQUENCE], logits).map_err(|error| backend(&error))
     }
 
     /// Runs the batch through the model and notes what the cache holds now.
@@ -285,11 +249,7 @@ impl Worker<'_> {
         self.context
             .decode(&mut self.batch)
             .map_err(|error| EngineError::Backend(error.to_string()))?;
-        self.shared
-            .cached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(tokens);
+        self.shared.cached.lock().unwrap_or_else(PoisonError::into_inner).extend(tokens);
         Ok(())
     }
 
@@ -301,11 +261,7 @@ impl Worker<'_> {
         if self.shared.is_closing() {
             return Err(Stopped::Failed(EngineError::ShuttingDown));
         }
-        if job
-            .request
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
-        {
+        if job.request.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Stopped::Failed(EngineError::DeadlinePassed));
         }
         Ok(())
@@ -314,11 +270,7 @@ impl Worker<'_> {
     /// After a failure nobody knows what the cache holds.
     fn forget_everything(&mut self) {
         self.context.clear_kv_cache();
-        self.shared
-            .cached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.shared.cached.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -372,10 +324,7 @@ impl AnswerText {
     }
 
     fn decode_bytes(&mut self, last: bool) -> String {
-        let longest = self
-            .decoder
-            .max_utf8_buffer_length(self.bytes.len())
-            .unwrap_or(0);
+        let longest = self.decoder.max_utf8_buffer_length(self.bytes.len()).unwrap_or(0);
         let mut piece = String::with_capacity(longest);
         // The buffer holds the worst case, so one call reads everything.
         let _ = self.decoder.decode_to_string(&self.bytes, &mut piece, last);

@@ -42,10 +42,7 @@ impl Hub {
         }
         progress.say(&format!("Fetching {file} from {}.", self.host()));
         if part.len() > 0 {
-            progress.say(&format!(
-                "{} bytes are here from an earlier pull.",
-                part.len()
-            ));
+            progress.say(&format!("{} bytes are here from an earlier pull.", part.len()));
         }
         let (mut most, mut fruitless) = (part.len(), 0);
         loop {
@@ -61,11 +58,7 @@ impl Hub {
                     most = most.max(part.len());
                     if fruitless >= FRUITLESS_TRIES {
                         let file = file.to_string();
-                        return Err(ModelError::Interrupted {
-                            file,
-                            done: part.len(),
-                            problem,
-                        });
+                        return Err(ModelError::Interrupted { file, done: part.len(), problem });
                     }
                     if !part.can_go_on() {
                         part.clear()?;
@@ -103,9 +96,7 @@ impl Hub {
                 path: target,
             });
         }
-        let bytes = fs::metadata(&target)
-            .map_err(ModelError::file("look at", &target))?
-            .len();
+        let bytes = fs::metadata(&target).map_err(ModelError::file("look at", &target))?.len();
         Ok(Pulled {
             name: file.to_string(),
             path: target,
@@ -144,21 +135,14 @@ async fn check(
         None => Ok(checksum),
         Some(problem) => {
             part.discard()?;
-            Err(ModelError::Corrupt {
-                file: file.to_string(),
-                problem,
-            })
+            Err(ModelError::Corrupt { file: file.to_string(), problem })
         }
     }
 }
 
 async fn inspect(path: &Path, promise: Promise) -> Result<(FileState, Checksum), ModelError> {
     let path = path.to_owned();
-    let checksum = if promise.sha256.is_some() {
-        Checksum::Hub
-    } else {
-        Checksum::NotGiven
-    };
+    let checksum = if promise.sha256.is_some() { Checksum::Hub } else { Checksum::NotGiven };
     let state = tokio::task::spawn_blocking(move || {
         file_state(&path, promise.bytes, promise.sha256.as_deref())
     })

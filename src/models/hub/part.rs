@@ -52,16 +52,8 @@ impl Part {
             .and_then(|json| serde_json::from_slice::<Label>(&json).ok())
             .filter(|label| label.source == file.to_string() && label.can_be_recognised());
         let len = path.metadata().map_or(0, |metadata| metadata.len());
-        let fresh = Label {
-            source: file.to_string(),
-            ..Label::default()
-        };
-        let mut part = Self {
-            path,
-            label_path,
-            label: label.clone().unwrap_or(fresh),
-            len,
-        };
+        let fresh = Label { source: file.to_string(), ..Label::default() };
+        let mut part = Self { path, label_path, label: label.clone().unwrap_or(fresh), len };
         if label.is_none() {
             part.clear()?;
         }
@@ -101,10 +93,7 @@ impl Part {
     pub(super) fn clear(&mut self) -> Result<(), ModelError> {
         self.discard()?;
         self.len = 0;
-        self.label = Label {
-            source: std::mem::take(&mut self.label.source),
-            ..Label::default()
-        };
+        self.label = Label { source: std::mem::take(&mut self.label.source), ..Label::default() };
         Ok(())
     }
 
@@ -150,9 +139,7 @@ impl Part {
                 return Ok(Received::NotTheSame("More is here than the hub has"));
             }
             Answer::Rest { start, .. } if start != self.len => {
-                return Ok(Received::NotTheSame(
-                    "The hub sends another part than asked for",
-                ));
+                return Ok(Received::NotTheSame("The hub sends another part than asked for"));
             }
             Answer::Rest { response, .. } => response,
             Answer::Whole(response) => {
@@ -212,14 +199,8 @@ impl Part {
                 break None;
             }
         };
-        output
-            .flush()
-            .await
-            .map_err(ModelError::file("write", &self.path))?;
-        output
-            .sync_all()
-            .await
-            .map_err(ModelError::file("write", &self.path))?;
+        output.flush().await.map_err(ModelError::file("write", &self.path))?;
+        output.sync_all().await.map_err(ModelError::file("write", &self.path))?;
         Ok(match broken {
             Some(problem) => Received::BrokeOff(problem),
             None if whole.is_some_and(|whole| self.len < whole) => {

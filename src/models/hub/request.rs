@@ -51,10 +51,8 @@ impl Hub {
         endpoint: &str,
         token: Option<String>,
     ) -> Result<Self, ModelError> {
-        let bad = |problem: String| ModelError::BadEndpoint {
-            endpoint: endpoint.to_owned(),
-            problem,
-        };
+        let bad =
+            |problem: String| ModelError::BadEndpoint { endpoint: endpoint.to_owned(), problem };
         let url = Url::parse(endpoint).map_err(|error| bad(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad("it begins with neither https:// nor http://".to_owned()));
@@ -74,12 +72,7 @@ impl Hub {
             .read_timeout(READ_TIMEOUT)
             .build()
             .map_err(|error| bad(reason(error)))?;
-        Ok(Self {
-            client,
-            endpoint: url,
-            token,
-            pause_before_retry: PAUSE_BEFORE_RETRY,
-        })
+        Ok(Self { client, endpoint: url, token, pause_before_retry: PAUSE_BEFORE_RETRY })
     }
 
     pub(super) fn host(&self) -> &str {
@@ -134,13 +127,10 @@ impl Hub {
         {
             request = request.header(header::AUTHORIZATION, token.clone());
         }
-        request
-            .send()
-            .await
-            .map_err(|error| ModelError::Unreachable {
-                url: address.to_string(),
-                problem: reason(error),
-            })
+        request.send().await.map_err(|error| ModelError::Unreachable {
+            url: address.to_string(),
+            problem: reason(error),
+        })
     }
 
     fn read(
@@ -155,10 +145,7 @@ impl Hub {
             StatusCode::OK => Ok(Answer::Whole(response)),
             StatusCode::PARTIAL_CONTENT if part.len() > 0 => {
                 let (start, _) = content_range(response.headers()).ok_or_else(|| {
-                    untrusted(
-                        address,
-                        "a part of the file, without saying which".to_owned(),
-                    )
+                    untrusted(address, "a part of the file, without saying which".to_owned())
                 })?;
                 Ok(Answer::Rest { response, start })
             }
@@ -172,11 +159,8 @@ impl Hub {
     }
 
     fn advice(&self, status: StatusCode, file: &HubFile, at_hub: bool) -> String {
-        let page = format!(
-            "{}/{}",
-            self.endpoint.as_str().trim_end_matches('/'),
-            file.repository()
-        );
+        let page =
+            format!("{}/{}", self.endpoint.as_str().trim_end_matches('/'), file.repository());
         match status {
             _ if !at_hub => {
                 "the place the hub points to does not hand it out; pull again later".into()
@@ -244,9 +228,7 @@ fn bearer(token: &str) -> Result<HeaderValue, header::InvalidHeaderValue> {
 fn next(from: &Url, response: &Response) -> Result<Url, String> {
     let location = text(response.headers(), &header::LOCATION)
         .ok_or_else(|| format!("{} without a place to go to", response.status()))?;
-    let to = from
-        .join(location)
-        .map_err(|error| format!("a redirect to nowhere: {error}"))?;
+    let to = from.join(location).map_err(|error| format!("a redirect to nowhere: {error}"))?;
     if from.scheme() == "https" && to.scheme() != "https" {
         return Err("it redirects from https to an unencrypted address".to_owned());
     }
@@ -254,10 +236,7 @@ fn next(from: &Url, response: &Response) -> Result<Url, String> {
 }
 
 fn untrusted(address: &Url, problem: String) -> ModelError {
-    ModelError::BadAnswer {
-        url: address.to_string(),
-        problem,
-    }
+    ModelError::BadAnswer { url: address.to_string(), problem }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

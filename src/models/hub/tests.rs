@@ -22,10 +22,7 @@ const FILE: &str = "hf:org/repo/deep/model.gguf";
 
 /// Long enough to come in several chunks.
 fn content() -> Bytes {
-    (*b"GGUF")
-        .into_iter()
-        .chain((0..300_000_u32).map(|n| (n % 251) as u8))
-        .collect()
+    (*b"GGUF").into_iter().chain((0..300_000_u32).map(|n| (n % 251) as u8)).collect()
 }
 
 fn sha256(content: &[u8]) -> String {
@@ -65,18 +62,12 @@ struct Server {
     task: JoinHandle<()>,
 }
 
-type Script = (
-    Arc<Mutex<VecDeque<Reply>>>,
-    Arc<Mutex<Vec<(String, HeaderMap)>>>,
-);
+type Script = (Arc<Mutex<VecDeque<Reply>>>, Arc<Mutex<Vec<(String, HeaderMap)>>>);
 
 impl Server {
     async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let script: Script = (
-            Arc::new(Mutex::new(replies.into_iter().collect())),
-            seen.clone(),
-        );
+        let script: Script = (Arc::new(Mutex::new(replies.into_iter().collect())), seen.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().fallback(answer).with_state(script);
@@ -92,10 +83,7 @@ impl Server {
     fn ranges(&self) -> Vec<Option<String>> {
         let range =
             |headers: &HeaderMap| Some(headers.get(header::RANGE)?.to_str().unwrap().to_owned());
-        self.seen()
-            .iter()
-            .map(|(_, headers)| range(headers))
-            .collect()
+        self.seen().iter().map(|(_, headers)| range(headers)).collect()
     }
 }
 
@@ -107,29 +95,18 @@ impl Drop for Server {
 
 async fn answer(State((replies, seen)): State<Script>, request: Request) -> Response {
     let headers = request.headers().clone();
-    seen.lock()
-        .unwrap()
-        .push((request.uri().path().to_owned(), headers.clone()));
+    seen.lock().unwrap().push((request.uri().path().to_owned(), headers.clone()));
     let reply = {
         let mut replies = replies.lock().unwrap();
-        if replies.len() > 1 {
-            replies.pop_front()
-        } else {
-            replies.front().cloned()
-        }
+        if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
     };
     match reply.unwrap() {
         Reply::File { content, etag } => file(content, etag, &headers),
         Reply::Whole(content) => content.into_response(),
-        Reply::Truncated {
-            content,
-            etag,
-            sent,
-        } => truncated(&content, etag, sent),
-        Reply::WrongRange(content) => partial(
-            content.slice(7..),
-            &format!("bytes 7-{}/{}", content.len() - 1, content.len()),
-        ),
+        Reply::Truncated { content, etag, sent } => truncated(&content, etag, sent),
+        Reply::WrongRange(content) => {
+            partial(content.slice(7..), &format!("bytes 7-{}/{}", content.len() - 1, content.len()))
+        }
         Reply::Redirect { to, bytes, sha256 } => redirect(&to, bytes, sha256),
         Reply::Status(status) => status.into_response(),
     }
@@ -138,17 +115,9 @@ async fn answer(State((replies, seen)): State<Script>, request: Request) -> Resp
 fn file(content: Bytes, etag: Option<&'static str>, headers: &HeaderMap) -> Response {
     let start = headers
         .get(header::RANGE)
-        .and_then(|range| {
-            range
-                .to_str()
-                .unwrap()
-                .strip_prefix("bytes=")?
-                .strip_suffix('-')
-        })
+        .and_then(|range| range.to_str().unwrap().strip_prefix("bytes=")?.strip_suffix('-'))
         .map(|start| start.parse::<usize>().unwrap());
-    let same = headers
-        .get(header::IF_RANGE)
-        .is_none_or(|tag| Some(tag.to_str().unwrap()) == etag);
+    let same = headers.get(header::IF_RANGE).is_none_or(|tag| Some(tag.to_str().unwrap()) == etag);
     let mut response = match start {
         Some(start) if same && start >= content.len() => {
             return StatusCode::RANGE_NOT_SATISFIABLE.into_response();
@@ -160,20 +129,13 @@ fn file(content: Bytes, etag: Option<&'static str>, headers: &HeaderMap) -> Resp
         _ => content.into_response(),
     };
     if let Some(etag) = etag {
-        response
-            .headers_mut()
-            .insert(header::ETAG, HeaderValue::from_static(etag));
+        response.headers_mut().insert(header::ETAG, HeaderValue::from_static(etag));
     }
     response
 }
 
 fn partial(content: Bytes, range: &str) -> Response {
-    (
-        StatusCode::PARTIAL_CONTENT,
-        [(header::CONTENT_RANGE, range)],
-        content,
-    )
-        .into_response()
+    (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], content).into_response()
 }
 
 fn truncated(content: &Bytes, etag: Option<&'static str>, sent: usize) -> Response {
@@ -185,13 +147,9 @@ fn truncated(content: &Bytes, etag: Option<&'static str>, sent: usize) -> Respon
         yield Err(std::io::Error::other("the cable was pulled"));
     };
     let mut response = Body::from_stream(body).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, content.len().into());
+    response.headers_mut().insert(header::CONTENT_LENGTH, content.len().into());
     if let Some(etag) = etag {
-        response
-            .headers_mut()
-            .insert(header::ETAG, HeaderValue::from_static(etag));
+        response.headers_mut().insert(header::ETAG, HeaderValue::from_static(etag));
     }
     response
 }
@@ -246,12 +204,7 @@ impl Bench {
         let store = Server::start(replies).await;
         let to = format!("{}/store/blob?signature=secret", store.origin);
         let hub = Server::start([Reply::Redirect { to, bytes, sha256 }]).await;
-        Self {
-            hub,
-            store,
-            folder: tempfile::tempdir().unwrap(),
-            notes: Notes::default(),
-        }
+        Self { hub, store, folder: tempfile::tempdir().unwrap(), notes: Notes::default() }
     }
 
     async fn pull(&self) -> Result<Pulled, ModelError> {
@@ -261,11 +214,8 @@ impl Bench {
     async fn pull_as(&self, token: Option<&str>) -> Result<Pulled, ModelError> {
         let mut hub = Hub::new(&self.hub.origin, token.map(str::to_owned)).unwrap();
         hub.pause_before_retry = Duration::ZERO;
-        let workspace = Workspace::enter(self.folder.path(), &self.notes)
-            .await
-            .unwrap();
-        hub.pull(&FILE.parse().unwrap(), &workspace, &self.notes)
-            .await
+        let workspace = Workspace::enter(self.folder.path(), &self.notes).await.unwrap();
+        hub.pull(&FILE.parse().unwrap(), &workspace, &self.notes).await
     }
 
     fn target(&self) -> PathBuf {
@@ -283,39 +233,24 @@ impl Bench {
     }
 
     fn said(&self, words: &str) -> bool {
-        self.notes
-            .0
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|sentence| sentence.contains(words))
+        self.notes.0.lock().unwrap().iter().any(|sentence| sentence.contains(words))
     }
 
     fn assert_fetched(&self, pulled: &Pulled) {
         assert_eq!(pulled.outcome, Outcome::Fetched);
         assert_eq!(pulled.path, self.target());
-        assert!(
-            fs::read(self.target()).unwrap() == content(),
-            "the file is not what was sent"
-        );
+        assert!(fs::read(self.target()).unwrap() == content(), "the file is not what was sent");
         assert_eq!(self.names(), ["model.gguf"]);
         assert_eq!(*self.notes.1.lock().unwrap(), content().len() as u64);
     }
 }
 
 fn good() -> Reply {
-    Reply::File {
-        content: content(),
-        etag: Some("\"v1\""),
-    }
+    Reply::File { content: content(), etag: Some("\"v1\"") }
 }
 
 fn cut(sent: usize) -> Reply {
-    Reply::Truncated {
-        content: content(),
-        etag: Some("\"v1\""),
-        sent,
-    }
+    Reply::Truncated { content: content(), etag: Some("\"v1\""), sent }
 }
 
 #[tokio::test]
@@ -338,17 +273,12 @@ async fn a_mirror_may_live_below_a_path() {
     let bench = Bench::with_store([good()]).await;
     let endpoint = format!("{}/mirror/", bench.hub.origin);
     let hub = Hub::new(&endpoint, None).unwrap();
-    let workspace = Workspace::enter(bench.folder.path(), &bench.notes)
-        .await
-        .unwrap();
+    let workspace = Workspace::enter(bench.folder.path(), &bench.notes).await.unwrap();
     let file = "hf:org/repo/model.gguf@refs/pr/1".parse().unwrap();
     let pulled = hub.pull(&file, &workspace, &bench.notes).await.unwrap();
     drop(workspace);
     bench.assert_fetched(&pulled);
-    assert_eq!(
-        bench.hub.seen()[0].0,
-        "/mirror/org/repo/resolve/refs%2Fpr%2F1/model.gguf"
-    );
+    assert_eq!(bench.hub.seen()[0].0, "/mirror/org/repo/resolve/refs%2Fpr%2F1/model.gguf");
 }
 
 #[tokio::test]
@@ -356,10 +286,7 @@ async fn a_broken_connection_is_taken_up_where_it_broke() {
     let bench = Bench::with_store([cut(100_000), good()]).await;
     let pulled = bench.pull().await.unwrap();
     bench.assert_fetched(&pulled);
-    assert_eq!(
-        bench.store.ranges(),
-        [None, Some("bytes=100000-".to_owned())]
-    );
+    assert_eq!(bench.store.ranges(), [None, Some("bytes=100000-".to_owned())]);
     assert_eq!(bench.store.seen()[1].1[header::IF_RANGE], "\"v1\"");
 }
 
@@ -368,10 +295,7 @@ async fn a_second_pull_goes_on_where_the_first_gave_up() {
     let unavailable = Reply::Status(StatusCode::SERVICE_UNAVAILABLE);
     let bench = Bench::with_store([cut(100_000), unavailable, good()]).await;
     let error = bench.pull().await.unwrap_err();
-    assert!(
-        matches!(error, ModelError::Refused { status: 503, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ModelError::Refused { status: 503, .. }), "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
     assert_eq!(bench.names(), ["model.gguf.part", "model.gguf.part.json"]);
 
@@ -407,15 +331,8 @@ async fn an_unasked_range_is_not_appended() {
 
 #[tokio::test]
 async fn a_file_without_tag_or_checksum_is_never_taken_up() {
-    let cut = Reply::Truncated {
-        content: content(),
-        etag: None,
-        sent: 100_000,
-    };
-    let plain = Reply::File {
-        content: content(),
-        etag: None,
-    };
+    let cut = Reply::Truncated { content: content(), etag: None, sent: 100_000 };
+    let plain = Reply::File { content: content(), etag: None };
     let bench = Bench::new([cut, plain], None, None).await;
     let pulled = bench.pull().await.unwrap();
     bench.assert_fetched(&pulled);
@@ -429,10 +346,7 @@ async fn a_part_of_a_file_that_changed_is_thrown_away() {
     let bench = Bench::with_store([good()]).await;
     let part = bench.folder.path().join("model.gguf.part");
     fs::write(&part, "GGUF of old").unwrap();
-    let label = format!(
-        r#"{{"source":"{FILE}","etag":null,"sha256":"{}"}}"#,
-        sha256(b"old")
-    );
+    let label = format!(r#"{{"source":"{FILE}","etag":null,"sha256":"{}"}}"#, sha256(b"old"));
     fs::write(part.with_extension("part.json"), label).unwrap();
     let pulled = bench.pull().await.unwrap();
     bench.assert_fetched(&pulled);
@@ -454,11 +368,7 @@ async fn a_whole_part_needs_only_the_check() {
 async fn wrong_content_leaves_no_file() {
     let mut other = content().to_vec();
     other[1000] ^= 1;
-    let bench = Bench::with_store([Reply::File {
-        content: other.into(),
-        etag: None,
-    }])
-    .await;
+    let bench = Bench::with_store([Reply::File { content: other.into(), etag: None }]).await;
     let error = bench.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::Corrupt { .. }), "{error}");
     assert!(bench.names().is_empty());
@@ -479,10 +389,7 @@ async fn a_wrong_length_leaves_no_file() {
 async fn a_web_page_is_not_taken_for_a_model() {
     let bench = Bench::new([Reply::Whole("<html>Please sign in".into())], None, None).await;
     let error = bench.pull().await.unwrap_err();
-    assert!(
-        error.to_string().contains("does not begin as a GGUF file"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("does not begin as a GGUF file"), "{error}");
     assert!(bench.names().is_empty());
 }
 
@@ -512,12 +419,7 @@ async fn refusals_say_what_to_do() {
         let hub = Server::start([Reply::Status(StatusCode::from_u16(status).unwrap())]).await;
         let store = Server::start([]).await;
         let folder = tempfile::tempdir().unwrap();
-        let bench = Bench {
-            hub,
-            store,
-            folder,
-            notes: Notes::default(),
-        };
+        let bench = Bench { hub, store, folder, notes: Notes::default() };
         let message = bench.pull_as(token).await.unwrap_err().to_string();
         assert!(message.contains(advice), "{status}: {message}");
         assert!(bench.names().is_empty());
@@ -527,20 +429,10 @@ async fn refusals_say_what_to_do() {
 #[tokio::test]
 async fn redirects_without_end_are_given_up() {
     let to = "/again".to_owned();
-    let hub = Server::start([Reply::Redirect {
-        to,
-        bytes: None,
-        sha256: None,
-    }])
-    .await;
+    let hub = Server::start([Reply::Redirect { to, bytes: None, sha256: None }]).await;
     let store = Server::start([]).await;
     let folder = tempfile::tempdir().unwrap();
-    let bench = Bench {
-        hub,
-        store,
-        folder,
-        notes: Notes::default(),
-    };
+    let bench = Bench { hub, store, folder, notes: Notes::default() };
     let error = bench.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::BadAnswer { .. }), "{error}");
 }
@@ -549,9 +441,6 @@ async fn redirects_without_end_are_given_up() {
 fn an_endpoint_must_be_a_web_address() {
     for endpoint in ["", "huggingface.co", "ftp://example.org"] {
         let error = Hub::new(endpoint, None).err().unwrap();
-        assert!(
-            matches!(error, ModelError::BadEndpoint { .. }),
-            "{endpoint}: {error}"
-        );
+        assert!(matches!(error, ModelError::BadEndpoint { .. }), "{endpoint}: {error}");
     }
 }

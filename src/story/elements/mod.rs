@@ -1,13 +1,15 @@
 //! The request's context as the elements `context/` works with: who may see each, which layer it
 //! lies in, how much it matters, and its words.
 
+mod older;
+
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::container::{
-    CharacterContext, CharacterSheet, CharacterState, PlotElement, PriorityLevel, Scope,
-    StructuredContext, SystemInstruction, UserRequest,
+    CharacterContext, CharacterState, PlotElement, PriorityLevel, Scope, StructuredContext,
+    SystemInstruction, UserRequest,
 };
 use super::{Fault, StoryError};
 use crate::agents::shared::{
@@ -49,12 +51,8 @@ impl Levels {
 }
 
 const STORY_READERS: Audience = Audience::of(&[Agent::Writer, Agent::Rater, Agent::Editor]);
-const WORLD_READERS: Audience = Audience::of(&[
-    Agent::Writer,
-    Agent::Rater,
-    Agent::Editor,
-    Agent::Worldbuilding,
-]);
+const WORLD_READERS: Audience =
+    Audience::of(&[Agent::Writer, Agent::Rater, Agent::Editor, Agent::Worldbuilding]);
 const CAST_READERS: Audience = Audience::of(&[Agent::Character, Agent::Writer]);
 
 /// Turns a container into elements.
@@ -124,8 +122,7 @@ impl<'a> Converter<'a> {
         task: Option<&str>,
     ) -> Result<Vec<Element>, StoryError> {
         refuse_duplicate_characters(&story.character_contexts)?;
-        self.older_shape(story)?;
-        self.older_plot_point(story, task)?;
+        self.older_shape(story, task)?;
         for (position, instruction) in story.system_instructions.iter().enumerate() {
             self.system_instruction(instruction, position)?;
         }
@@ -142,17 +139,11 @@ impl<'a> Converter<'a> {
     }
 
     fn push(&mut self, draft: Draft, fallback_id: &str) {
-        let wanted = draft
-            .id
-            .filter(|id| !id.trim().is_empty())
-            .unwrap_or_else(|| fallback_id.to_owned());
+        let wanted =
+            draft.id.filter(|id| !id.trim().is_empty()).unwrap_or_else(|| fallback_id.to_owned());
         let seen = self.ids.entry(wanted.clone()).or_insert(0);
         *seen += 1;
-        let id = if *seen == 1 {
-            wanted
-        } else {
-            format!("{wanted}#{seen}")
-        };
+        let id = if *seen == 1 { wanted } else { format!("{wanted}#{seen}") };
         let text = draft.text.trim_end().to_owned();
         // Counted with the line's end that follows it in the prompt, as one more token.
         let tokens = self.counter.count(&text) + TokenCount::new(1);
@@ -197,28 +188,15 @@ impl<'a> Converter<'a> {
         let content = instruction.content.clone();
         let text = self.words(&instruction.content, &InstructionText { content })?;
         let phases = phases(
-            instruction
-                .conditions
-                .as_ref()
-                .or(instruction.metadata.as_ref()),
-            &[
-                "structured_context",
-                "system_instructions",
-                &position.to_string(),
-                "conditions",
-            ],
+            instruction.conditions.as_ref().or(instruction.metadata.as_ref()),
+            &["structured_context", "system_instructions", &position.to_string(), "conditions"],
         )?;
         let draft = Draft {
             id: instruction.id.clone(),
             text,
             type_name: instruction.type_name.clone(),
             phases,
-            ..Draft::new(
-                ElementKind::SystemInstruction,
-                Layer::System,
-                audience,
-                priority,
-            )
+            ..Draft::new(ElementKind::SystemInstruction, Layer::System, audience, priority)
         };
         self.push(draft, &format!("system-{}", position + 1));
         Ok(())
@@ -245,12 +223,7 @@ impl<'a> Converter<'a> {
         };
         let phases = phases(
             element.metadata.as_ref(),
-            &[
-                "structured_context",
-                "plot_elements",
-                &position.to_string(),
-                "metadata",
-            ],
+            &["structured_context", "plot_elements", &position.to_string(), "metadata"],
         )?;
         let priority = self.priorities.plot.of(element.priority);
         let draft = Draft {
@@ -271,16 +244,14 @@ impl<'a> Converter<'a> {
             None => Vec::new(),
             Some(CharacterState::Text(text)) if text.trim().is_empty() => Vec::new(),
             Some(CharacterState::Text(text)) => {
-                vec![NamedText {
-                    name: "State".to_owned(),
-                    value: text.clone(),
-                }]
+                vec![NamedText { name: "State".to_owned(), value: text.clone() }]
             }
             Some(CharacterState::Fields(fields)) => named_texts(fields),
         };
-        let relationships = match self.include_relationships {
-            true => named_texts(&character.relationships),
-            false => Vec::new(),
+        let relationships = if self.include_relationships {
+            named_texts(&character.relationships)
+        } else {
+            Vec::new()
         };
         let text = CharacterText {
             name: character.character_name.clone(),
@@ -307,12 +278,7 @@ impl<'a> Converter<'a> {
             text: words,
             type_name: "character".to_owned(),
             character_id: id,
-            ..Draft::new(
-                ElementKind::Character,
-                Layer::Characters,
-                CAST_READERS,
-                priority,
-            )
+            ..Draft::new(ElementKind::Character, Layer::Characters, CAST_READERS, priority)
         };
         self.push(draft, &format!("character-{}", position + 1));
         Ok(())
@@ -334,161 +300,9 @@ impl<'a> Converter<'a> {
             id: request.id.clone(),
             text: self.words(&request.content, &words)?,
             type_name: request.type_name.clone(),
-            ..Draft::new(
-                ElementKind::UserRequest,
-                Layer::Immediate,
-                audience,
-                priority,
-            )
+            ..Draft::new(ElementKind::UserRequest, Layer::Immediate, audience, priority)
         };
         self.push(draft, &format!("request-{}", position + 1));
-        Ok(())
-    }
-
-    /// Older editors send a plot point beside the request's own.
-    fn older_plot_point(
-        &mut self,
-        story: &StructuredContext,
-        task: Option<&str>,
-    ) -> Result<(), StoryError> {
-        let plot_point = story
-            .plot_context
-            .as_ref()
-            .and_then(|plot| plot.plot_point.as_deref());
-        let Some(content) = plot_point.map(str::trim).filter(|&text| Some(text) != task) else {
-            return Ok(());
-        };
-        let request = RequestText {
-            content: content.to_owned(),
-            target: None,
-            context: None,
-        };
-        let kind = ElementKind::UserRequest;
-        let priority = self.priorities.instruction;
-        let draft = Draft {
-            text: self.words(content, &request)?,
-            type_name: "plotPoint".to_owned(),
-            ..Draft::new(kind, Layer::Immediate, Audience::EVERYBODY, priority)
-        };
-        self.push(draft, "plotPoint");
-        Ok(())
-    }
-
-    /// Older editors: prompts, world, summary, chapters, cast and outline.
-    fn older_shape(&mut self, story: &StructuredContext) -> Result<(), StoryError> {
-        let priorities = self.priorities;
-        if let Some(prompts) = &story.system_prompts {
-            let writer = Audience::of(&[Agent::Writer]);
-            let editor = Audience::of(&[Agent::Editor]);
-            let everybody = Audience::EVERYBODY;
-            for (name, text, audience, priority) in [
-                (
-                    "mainPrefix",
-                    &prompts.main_prefix,
-                    everybody,
-                    priorities.system_prompt_prefix,
-                ),
-                (
-                    "mainSuffix",
-                    &prompts.main_suffix,
-                    everybody,
-                    priorities.system_prompt_suffix,
-                ),
-                (
-                    "assistantPrompt",
-                    &prompts.assistant_prompt,
-                    writer,
-                    priorities.assistant_prompt,
-                ),
-                (
-                    "editorPrompt",
-                    &prompts.editor_prompt,
-                    editor,
-                    priorities.editor_prompt,
-                ),
-            ] {
-                let Some(text) = text else { continue };
-                let kind = ElementKind::SystemInstruction;
-                let draft = Draft {
-                    text: text.clone(),
-                    type_name: name.to_owned(),
-                    ..Draft::new(kind, Layer::System, audience, priority)
-                };
-                self.push(draft, name);
-            }
-        }
-        let world = story
-            .worldbuilding
-            .as_ref()
-            .map(|world| ("worldbuilding", &world.content));
-        let summary = story
-            .story_summary
-            .as_ref()
-            .map(|summary| ("storySummary", &summary.summary));
-        for (name, text) in world.into_iter().chain(summary) {
-            let draft = Draft {
-                text: text.clone(),
-                type_name: name.to_owned(),
-                ..Draft::new(
-                    ElementKind::World,
-                    Layer::PlotAndWorld,
-                    WORLD_READERS,
-                    priorities.plot.medium,
-                )
-            };
-            self.push(draft, name);
-        }
-        let outline = story
-            .plot_context
-            .as_ref()
-            .and_then(|plot| plot.plot_outline.as_ref());
-        if let Some(outline) = outline {
-            let kind = "chapter outline".to_owned();
-            let text = self.words(
-                outline,
-                &PlotElementText {
-                    kind,
-                    content: outline.clone(),
-                },
-            )?;
-            let draft = Draft {
-                text,
-                type_name: "chapter_outline".to_owned(),
-                ..Draft::new(
-                    ElementKind::Plot,
-                    Layer::PlotAndWorld,
-                    STORY_READERS,
-                    priorities.plot.medium,
-                )
-            };
-            self.push(draft, "plotOutline");
-        }
-        for (position, chapter) in story.previous_chapters.iter().enumerate() {
-            let draft = Draft {
-                text: chapter.content.clone(),
-                keep_end: KeepEnd::End,
-                type_name: "chapter".to_owned(),
-                ..Draft::new(
-                    ElementKind::Passage,
-                    Layer::RecentStory,
-                    STORY_READERS,
-                    priorities.plot.medium,
-                )
-            };
-            let number = chapter
-                .number
-                .unwrap_or_else(|| i64::try_from(position + 1).unwrap_or(0));
-            self.push(draft, &format!("chapter-{number}"));
-        }
-        for (position, sheet) in story
-            .characters
-            .iter()
-            .filter(|sheet| !sheet.is_hidden)
-            .enumerate()
-        {
-            let text = character_of_sheet(sheet, self.include_relationships);
-            self.character_draft(&text, sheet.id.clone(), position)?;
-        }
         Ok(())
     }
 }
@@ -508,17 +322,10 @@ fn refuse_duplicate_characters(characters: &[CharacterContext]) -> Result<(), St
             ]
             .map(str::to_owned)
             .to_vec(),
-            message: format!(
-                "{:?} is used by an earlier character",
-                character.character_id
-            ),
+            message: format!("{:?} is used by an earlier character", character.character_id),
         })
         .collect();
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(StoryError::Invalid(faults))
-    }
+    if faults.is_empty() { Ok(()) } else { Err(StoryError::Invalid(faults)) }
 }
 
 fn plot_kind(type_name: &str) -> ElementKind {
@@ -543,9 +350,7 @@ fn phases(object: Option<&Map<String, Value>>, path: &[&str]) -> Result<Vec<Phas
             Some(one) => std::slice::from_ref(one),
         };
         for name in named {
-            let phase = Phase::ALL
-                .into_iter()
-                .find(|phase| Some(phase.name()) == name.as_str());
+            let phase = Phase::ALL.into_iter().find(|phase| Some(phase.name()) == name.as_str());
             let Some(phase) = phase else {
                 let known = Phase::ALL.map(Phase::name).join(", ");
                 let mut path: Vec<_> = path.iter().map(|&part| part.to_owned()).collect();
@@ -565,10 +370,7 @@ fn named_texts(fields: &Map<String, Value>) -> Vec<NamedText> {
         .iter()
         .filter_map(|(name, value)| {
             let value = in_words(value)?;
-            Some(NamedText {
-                name: name.replace('_', " "),
-                value,
-            })
+            Some(NamedText { name: name.replace('_', " "), value })
         })
         .collect()
 }
@@ -590,25 +392,4 @@ fn in_words(value: &Value) -> Option<String> {
         }
         scalar => Some(scalar.to_string()),
     }
-}
-
-/// The words older editors have for what is noted about a character.
-fn character_of_sheet(sheet: &CharacterSheet, include_relationships: bool) -> CharacterText {
-    const BOOKKEEPING: [&str; 4] = ["lastModified", "last_modified", "metadata", "relationships"];
-    let mut text = CharacterText {
-        name: sheet.name.clone(),
-        ..CharacterText::default()
-    };
-    let mut state = sheet.details.clone();
-    if include_relationships
-        && let Some(relationships) = state.get("relationships").and_then(in_words)
-    {
-        text.relationships = vec![NamedText {
-            name: "others".to_owned(),
-            value: relationships,
-        }];
-    }
-    state.retain(|name, value| !BOOKKEEPING.contains(&name.as_str()) && *value != Value::from(0));
-    text.state = named_texts(&state);
-    text
 }
