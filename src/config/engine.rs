@@ -9,8 +9,9 @@ section! {
     /// The model, how it is loaded, and how it speaks when a request doesn't say.
     Engine, "engine";
 
-    /// Path of the GGUF file of the model. Without one the server starts, and jobs that need a
-    /// model answer with status 503.
+    /// Path of the GGUF file of the model. When unset, the model that `rhapsode models pull` put
+    /// into `MODELS_DIR` is used. Without any the server starts, and jobs that need a model answer
+    /// with status 503.
     model_path: Option<PathBuf> = None;
 
     /// Folder that fetched models are kept in. It is created when missing.
@@ -67,8 +68,8 @@ section! {
     /// Whether llama.cpp's own log lines appear in the server's log.
     llm_verbose: bool = false;
 
-    /// Whether prompts and outputs are logged. They are logged at TRACE, so `LOG_LEVEL` must be
-    /// TRACE too.
+    /// Whether prompts and outputs are logged: as TRACE lines of the target
+    /// `rhapsode::generation`, whatever `LOG_LEVEL` says.
     llm_verbose_generation: bool = false;
 }
 
