@@ -61,7 +61,7 @@ models: prepare ## fetch the writing model and the sentence embedder
 
 bench: prepare ## measure, with the real small models
 	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
-	$(tested_models) $(CARGO) bench --locked $(features) $(ARGS)
+	$(tested_models) $(CARGO) bench --locked --profile release $(features) $(ARGS)
 
 prepare: ## install what the build needs (compiler, cmake, libclang, pip), or say how
 	@sh scripts/prepare.sh

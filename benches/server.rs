@@ -22,6 +22,11 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::sampling::LlamaSampler;
+use rhapsode::context::assemble;
+use rhapsode::tokens::Estimate;
+
+#[path = "elements/mod.rs"]
+mod context;
 
 const ROUNDS: usize = 7;
 const WINDOW: u32 = 2048;
@@ -56,7 +61,33 @@ fn main() {
         memory.map_or("unknown here".to_owned(), |bytes| format!("{:.1} MB", bytes / 1e6)),
         "under 60 MB".to_owned(),
     ]);
+    for (count, time) in assembly() {
+        table.add_row([
+            format!("assembly of {count} elements, token counting aside"),
+            format!("{:.3} ms a thousand", time.as_secs_f64() * 1e6 / f64::from(count)),
+            "under 1 ms a thousand".to_owned(),
+        ]);
+    }
     println!("{table}");
+}
+
+/// Median times; `benches/context.rs` measures the same with criterion.
+fn assembly() -> Vec<(u32, Duration)> {
+    let rules = context::rules();
+    [10, 100, 1_000, 10_000]
+        .into_iter()
+        .map(|count| {
+            let elements: Vec<_> = (0..count as usize).map(context::element).collect();
+            let mut times: Vec<_> = (0..50)
+                .map(|_| {
+                    let started = Instant::now();
+                    std::hint::black_box(assemble(&elements, &rules, &Estimate)).unwrap();
+                    started.elapsed().as_secs_f64()
+                })
+                .collect();
+            (count, Duration::from_secs_f64(median(&mut times)))
+        })
+        .collect()
 }
 
 fn models_dir() -> PathBuf {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 /// Tells the time in UTC.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Clock(Source);
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 enum Source {
     #[default]
     System,

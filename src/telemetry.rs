@@ -26,7 +26,7 @@ pub fn init(settings: LogSettings) {
     let targets = Targets::new()
         .with_default(libraries)
         .with_target("rhapsode", settings.level)
-        .with_target("llama_cpp_2", settings.level)
+        .with_target("llama-cpp-2", settings.level)
         .with_target(GENERATION, generations);
     let lines = if settings.json {
         fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()

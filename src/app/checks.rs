@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::agents;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::embedding::MiniLm;
 use crate::engine::llama::{LlamaEngine, inspect_model_file};
@@ -118,7 +119,7 @@ async fn model(config: &Config, depth: Depth) -> Check {
     if depth == Depth::Quick {
         return Check::new(WHAT, Verdict::Ok, path.display().to_string());
     }
-    let engine = match LlamaEngine::start(super::llama_settings(config, path)) {
+    let engine = match LlamaEngine::start(super::llama_settings(config, path, Clock::system())) {
         Ok(engine) => engine,
         Err(error) => return Check::new(WHAT, Verdict::Warning, error.to_string()),
     };

@@ -27,6 +27,9 @@ use crate::store::Store;
 use crate::story::StoryService;
 use crate::tokens::Tokenizers;
 
+/// How long streams have to send their last event once they must end.
+const TIME_TO_SAY_GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Everything a server is made of. Tests put in a scripted engine, a fixed clock and seeded ids.
 pub struct Parts {
     pub engine: Arc<dyn Engine>,
@@ -50,7 +53,7 @@ impl Parts {
         let clock = Clock::system();
         let store = Store::open(&config.server.db_path)?;
         Ok(Self {
-            engine: Arc::new(start_engine(config)?),
+            engine: Arc::new(start_engine(config, clock.clone())?),
             prompts: Arc::new(prompts),
             store: Some(store),
             ids: Ids::unpredictable(clock.clone()),
@@ -117,12 +120,19 @@ impl App {
             }
             hard_stop.cancel();
         });
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
-            .context("the server stopped unexpectedly")?;
+        let closed = self.state.lifecycle.hard_stop.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+        // Streams end themselves at the hard stop; a peer that neither reads nor writes would keep
+        // its connection open for good.
+        let served = tokio::select! {
+            served = serving.into_future() => served,
+            () = async {
+                closed.cancelled().await;
+                tokio::time::sleep(TIME_TO_SAY_GOODBYE).await;
+            } => Ok(()),
+        };
         deadline.abort();
-        Ok(())
+        served.context("the server stopped unexpectedly")
     }
 }
 
@@ -132,11 +142,12 @@ pub fn model_path(config: &Config) -> Option<PathBuf> {
     config.engine.model_path.clone().or_else(fetched)
 }
 
-fn start_engine(config: &Config) -> anyhow::Result<LlamaEngine> {
+fn start_engine(config: &Config, clock: Clock) -> anyhow::Result<LlamaEngine> {
     let Some(model_path) = model_path(config) else {
         return Ok(LlamaEngine::absent(NO_MODEL));
     };
-    LlamaEngine::start(llama_settings(config, model_path)).context("no thread for the engine")
+    LlamaEngine::start(llama_settings(config, model_path, clock))
+        .context("no thread for the engine")
 }
 
 const NO_MODEL: &str = "no model is configured: run `rhapsode models pull smollm2-135m-instruct`, \
@@ -148,7 +159,7 @@ pub fn missing_model() -> EngineError {
 }
 
 /// How the engine is to run this file.
-pub fn llama_settings(config: &Config, model_path: PathBuf) -> LlamaSettings {
+pub fn llama_settings(config: &Config, model_path: PathBuf, clock: Clock) -> LlamaSettings {
     let engine = &config.engine;
     LlamaSettings {
         model_path,
@@ -158,5 +169,6 @@ pub fn llama_settings(config: &Config, model_path: PathBuf) -> LlamaSettings {
         threads: engine.llm_n_threads.map(|threads| threads as usize),
         queue_size: engine.llm_queue_size,
         verbose: engine.llm_verbose,
+        clock,
     }
 }

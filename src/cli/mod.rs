@@ -4,6 +4,7 @@ mod check;
 mod models;
 mod schemas;
 mod serve;
+mod typesetter;
 mod write;
 
 use std::path::PathBuf;

@@ -1,19 +1,19 @@
 //! `rhapsode write`: a chapter to the terminal as it comes. The chapter goes to standard output and
 //! nothing else does, so that it can be sent to a file; progress and receipt go to standard error.
 
-use std::io::{IsTerminal, Read, Write as _};
+use std::io::Read;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
 use futures_util::StreamExt;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::check::table;
+use super::typesetter::Typesetter;
 use crate::app::checks::wait_until_loaded;
 use crate::app::{App, Parts};
 use crate::config::Config;
@@ -34,24 +34,21 @@ impl Write {
         let request = self.request()?;
         let prompts = Prompts::load(config.server.prompts_dir.as_deref())?;
         let app = App::new(&config, Parts::of(&config, prompts)?);
-        let line = progress_line();
+        let mut page = Typesetter::new();
         let status = wait_until_loaded(&*app.state.engine, |share| {
-            line.set_message(format!("loading the model, {:.0} %", share * 100.0));
+            page.progress(format!("loading the model, {:.0} %", share * 100.0));
         })
         .await;
         if status.state != EngineState::Ready {
-            line.finish_and_clear();
+            page.finish()?;
             anyhow::bail!(status.error.unwrap_or_default());
         }
-        let chapter = Arc::clone(&app.state.story).generate_chapter(request).await?;
-        tokio::select! {
-            response = follow(chapter.write(), &line) => report(&response?),
-            _ = tokio::signal::ctrl_c() => {
-                line.finish_and_clear();
-                println!();
-                anyhow::bail!("stopped");
-            }
-        }
+        let written = tokio::select! {
+            written = write(&app, request, &mut page) => written,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
+        };
+        page.finish()?;
+        report(&written?)
     }
 
     fn request(&self) -> anyhow::Result<GenerateChapterRequest> {
@@ -63,69 +60,51 @@ impl Write {
             text = std::fs::read(&self.file).with_context(|| format!("{shown} can't be read"))?;
         }
         let mut json = serde_json::Deserializer::from_slice(&text);
-        serde_path_to_error::deserialize(&mut json)
-            .with_context(|| format!("{shown} is no request for a chapter"))
+        let no_request = || format!("{shown} is no request for a chapter");
+        let request = serde_path_to_error::deserialize(&mut json).with_context(no_request)?;
+        json.end().with_context(no_request)?;
+        Ok(request)
     }
 }
 
-/// Prints the text as it comes, and keeps the progress line below it.
+async fn write(
+    app: &App,
+    request: GenerateChapterRequest,
+    page: &mut Typesetter,
+) -> anyhow::Result<GenerateChapterResponse> {
+    let chapter = Arc::clone(&app.state.story).generate_chapter(request).await?;
+    follow(chapter.write(), page).await
+}
+
+/// Shows the text as it comes, with the progress below it.
 async fn follow(
     events: impl futures_util::Stream<Item = StoryEvent<GenerateChapterResponse>>,
-    line: &ProgressBar,
+    page: &mut Typesetter,
 ) -> anyhow::Result<GenerateChapterResponse> {
     let mut events = pin!(events);
-    let started = Instant::now();
+    let mut first_piece = None;
     let mut pieces = 0_u32;
     while let Some(event) = events.next().await {
         match event {
             StoryEvent::Status { message, progress, .. } => {
-                line.set_message(format!("{progress} % {message}"));
+                page.progress(format!("{progress} % {message}"));
             }
-            StoryEvent::Context(receipt) => line.set_message(format!(
+            StoryEvent::Context(receipt) => page.progress(format!(
                 "reading {} tokens, {} of them cached",
                 receipt.prompt.tokens, receipt.prompt.predicted_cached_tokens
             )),
             StoryEvent::Partial(piece) => {
                 pieces += 1;
-                show(line, &piece)?;
-                let rate = f64::from(pieces) / started.elapsed().as_secs_f64();
-                line.set_message(format!("writing: {pieces} tokens, {rate:.0} a second"));
+                page.text(&piece)?;
+                let started = *first_piece.get_or_insert_with(Instant::now);
+                let rate = f64::from(pieces - 1) / started.elapsed().as_secs_f64().max(1e-3);
+                page.progress(format!("writing: {pieces} pieces, {rate:.0} a second"));
             }
-            StoryEvent::Result(response) => {
-                line.finish_and_clear();
-                println!();
-                return Ok(*response);
-            }
-            StoryEvent::Error(error) => {
-                line.finish_and_clear();
-                println!();
-                return Err(error.into());
-            }
+            StoryEvent::Result(response) => return Ok(*response),
+            StoryEvent::Error(error) => return Err(error.into()),
         }
     }
     anyhow::bail!("the job ended without a result")
-}
-
-/// The progress line would be drawn into a sentence that is still being written, so on a terminal
-/// it only shows until the text begins.
-fn show(line: &ProgressBar, piece: &str) -> anyhow::Result<()> {
-    if std::io::stdout().is_terminal() && !line.is_finished() {
-        line.finish_and_clear();
-    }
-    let mut out = std::io::stdout().lock();
-    out.write_all(piece.as_bytes())?;
-    Ok(out.flush()?)
-}
-
-fn progress_line() -> ProgressBar {
-    const DRAWN_EVERY: Duration = Duration::from_millis(100);
-    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // The template is a constant that parses.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        line.set_style(style);
-    }
-    line.enable_steady_tick(DRAWN_EVERY);
-    line
 }
 
 fn report(response: &GenerateChapterResponse) -> anyhow::Result<ExitCode> {

@@ -55,7 +55,7 @@ macro_rules! choices {
 choices! {
     /// The least important events that the log shows.
     LogLevel {
-        /// Everything, prompts and outputs included.
+        /// Everything but prompts and outputs, which `LLM_VERBOSE_GENERATION` adds.
         Trace = "TRACE",
         /// What a developer needs to follow a request.
         Debug = "DEBUG",

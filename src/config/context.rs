@@ -91,7 +91,8 @@ section! {
     /// Priority of the user's requests that are marked as medium.
     context_priority_user_medium: f64 = 0.5, within(0.0, 1.0);
 
-    /// Priority of the user's requests that are marked as low.
+    /// Priority of the user's requests that are marked as low. No agent is told of those; the
+    /// receipt shows them with this priority.
     context_priority_user_low: f64 = 0.2, within(0.0, 1.0);
 
     /// Priority of system instructions that a request marks as high.
@@ -128,7 +129,8 @@ section! {
     context_adapter_editor_prompt_priority: f64 = 0.8, within(0.0, 1.0),
         waits_for("the editor agent");
 
-    /// Priority of the instructions that come with a request.
+    /// Priority of the plot point that older editors send in `plotContext`, where it differs from
+    /// the request's own.
     context_adapter_instruction_priority: f64 = 0.9, within(0.0, 1.0);
 
     /// Priority of earlier outputs that an agent is shown, such as a chapter under review.

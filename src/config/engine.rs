@@ -36,7 +36,7 @@ section! {
 
     /// Sampling temperature for requests and agents that name none: 0 always takes the likeliest
     /// token, higher values vary more.
-    llm_temperature: f32 = 0.7, within(0.0, 2.0);
+    llm_temperature: f32 = 0.7, within(0.0, 2.0), waits_for("the first agent without a temperature of its own");
 
     /// Nucleus sampling: only the likeliest tokens that together reach this probability are drawn
     /// from. 1 turns it off.
@@ -49,7 +49,8 @@ section! {
     /// turns it off.
     llm_min_p: f32 = 0.05, within(0.0, 1.0);
 
-    /// Most tokens of one answer, for requests and agents that name no limit.
+    /// Most tokens of one answer, for requests and agents that name no limit. So far every agent
+    /// has a limit of its own, and the token routes tell this one.
     llm_max_tokens: u32 = 2048, at_least(1);
 
     /// How strongly tokens that were used lately are held back: 1 not at all.

@@ -40,7 +40,7 @@ section! {
     /// Whether error answers carry their cause. Turn it off where strangers can reach the server.
     debug: bool = true;
 
-    /// The least important events that are logged. At TRACE the log may hold prompts and stories.
+    /// The least important events that are logged.
     log_level: LogLevel = LogLevel::Info;
 
     /// Form of the log: one JSON object a line, or text for people.

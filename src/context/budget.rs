@@ -135,14 +135,15 @@ pub(super) fn allocate(
     let folded = configured.0[Layer::Immediate.index()] == TokenCount::ZERO;
     let scale = configured.scale_to(available);
     let scaled = configured.0.map(|budget| budget.scaled(scale));
-    let mut needs = fold(needs, folded);
-    for (need, budget) in needs.iter_mut().zip(scaled) {
+    let mut asked = needs;
+    for (need, budget) in asked.iter_mut().zip(scaled) {
         need.budget = budget;
     }
+    let needs = fold(asked, folded);
 
     let high: TokenCount = needs.iter().map(|need| need.high).sum();
     if high > available {
-        let layers = needs.to_vec();
+        let layers = asked.to_vec();
         return Err(ContextError::HighPriorityTooLarge { needed: high, available, layers });
     }
 
@@ -157,7 +158,7 @@ pub(super) fn allocate(
         budgets = match overflow {
             OverflowStrategy::Reject => {
                 let needed = needs.iter().map(|need| need.total).sum();
-                let layers = needs.to_vec();
+                let layers = asked.to_vec();
                 return Err(ContextError::Overflow { needed, available, layers });
             }
             OverflowStrategy::Truncate => budgets,

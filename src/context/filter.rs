@@ -1,5 +1,7 @@
 //! Who gets to see an element at all: the agent's audience, the phase, the client's own filters.
 
+use std::collections::HashSet;
+
 use super::agent::Phase;
 use super::element::{Element, ElementKind, Priority};
 use super::receipt::Reason;
@@ -9,13 +11,13 @@ use super::{ContextError, Rules};
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Plot elements must have one of these.
-    pub required_tags: Vec<String>,
+    pub required_tags: HashSet<String>,
     /// Plot elements must have none of these.
-    pub excluded_tags: Vec<String>,
+    pub excluded_tags: HashSet<String>,
     /// Plot elements must be of one of these types.
-    pub allowed_types: Vec<String>,
+    pub allowed_types: HashSet<String>,
     /// Characters must be among these.
-    pub character_ids: Vec<String>,
+    pub character_ids: HashSet<String>,
     /// Everything must matter at least this much.
     pub min_priority: Option<Priority>,
 }
@@ -23,13 +25,21 @@ pub struct Filter {
 impl Filter {
     /// Refuses filters that nothing can pass.
     pub(super) fn check(&self) -> Result<(), ContextError> {
-        match self.required_tags.iter().find(|tag| self.excluded_tags.contains(tag)) {
-            // With other required tags left, an element can still pass.
-            Some(tag) if self.required_tags.iter().all(|tag| self.excluded_tags.contains(tag)) => {
+        // With one required tag that isn't excluded, an element can still pass.
+        match self.required_tags.iter().next() {
+            Some(tag) if self.required_tags.is_subset(&self.excluded_tags) => {
                 Err(ContextError::ContradictoryFilter(tag.clone()))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a plot element of this type with these tags may be told.
+    pub fn lets_plot_through(&self, type_name: &str, tags: &[String]) -> bool {
+        let has = |wanted: &HashSet<String>| tags.iter().any(|tag| wanted.contains(tag));
+        (self.required_tags.is_empty() || has(&self.required_tags))
+            && !has(&self.excluded_tags)
+            && (self.allowed_types.is_empty() || self.allowed_types.contains(type_name))
     }
 }
 
@@ -52,16 +62,12 @@ fn fits_phase(meant_for: &[Phase], current: Option<Phase>) -> bool {
 }
 
 fn passes(element: &Element, filter: &Filter) -> bool {
-    let has = |tags: &[String]| element.tags.iter().any(|tag| tags.contains(tag));
     if filter.min_priority.is_some_and(|least| element.priority < least) {
         return false;
     }
     match element.kind {
         ElementKind::Plot | ElementKind::World | ElementKind::Passage => {
-            (filter.required_tags.is_empty() || has(&filter.required_tags))
-                && !has(&filter.excluded_tags)
-                && (filter.allowed_types.is_empty()
-                    || filter.allowed_types.contains(&element.type_name))
+            filter.lets_plot_through(&element.type_name, &element.tags)
         }
         ElementKind::Character => {
             filter.character_ids.is_empty()

@@ -5,9 +5,9 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::element::KeepEnd;
 use crate::tokens::{TokenCount, TokenCounter};
 
-/// No tokenizer's tokens average more bytes than this over prose, so looking at `limit` times as
-/// many bytes is looking far enough, however long the text is.
-const MOST_BYTES_A_TOKEN: usize = 16;
+/// Sentences are looked for this many bytes at a time, so that no text, however odd, takes longer
+/// than its length deserves; one that is longer counts as having no end.
+const LONGEST_SENTENCE: usize = 4 * 1024;
 
 /// The longest run of whole sentences at the given end that takes at most `limit` tokens, and what
 /// it takes. `None` if not even one sentence fits.
@@ -17,52 +17,79 @@ pub(super) fn cut(
     keep: KeepEnd,
     counter: &dyn TokenCounter,
 ) -> Option<(String, TokenCount)> {
-    let reach = limit.get().saturating_mul(MOST_BYTES_A_TOKEN);
-    let sentences: Vec<&str> = match keep {
-        KeepEnd::Start => {
-            let seen = &text[..text.floor_char_boundary(reach)];
-            let mut sentences: Vec<_> = seen.split_sentence_bounds().collect();
-            if seen.len() < text.len() {
-                sentences.pop(); // It may go on beyond what was looked at.
-            }
-            sentences
+    let mut sentences = fitting_sentences(text, limit, keep, counter);
+    // Sentences counted together can take some tokens more than counted one by one.
+    while !sentences.is_empty() {
+        let joined = match keep {
+            KeepEnd::Start => sentences.concat(),
+            KeepEnd::End => sentences.iter().rev().copied().collect(),
+        };
+        let joined = joined.trim();
+        if joined.is_empty() {
+            return None;
         }
-        KeepEnd::End => {
-            let from = text.ceil_char_boundary(text.len().saturating_sub(reach));
-            let mut sentences: Vec<_> = text[from..].split_sentence_bounds().collect();
-            if from > 0 && !sentences.is_empty() {
-                sentences.remove(0); // It may have begun before.
-            }
-            sentences.reverse();
-            sentences
+        let tokens = counter.count(joined);
+        if tokens <= limit {
+            return Some((joined.to_owned(), tokens));
         }
-    };
-    let mut taken = take_while_fitting(&sentences, limit, counter);
-    // Sentences counted together can take a token more than counted one by one.
-    while taken > 0 {
-        let mut kept: Vec<&str> = sentences[..taken].to_vec();
-        if keep == KeepEnd::End {
-            kept.reverse();
-        }
-        let joined = kept.concat().trim().to_owned();
-        let tokens = counter.count(&joined);
-        if !joined.is_empty() && tokens <= limit {
-            return Some((joined, tokens));
-        }
-        taken -= 1;
+        let share = limit.get() as f64 / tokens.get() as f64;
+        let fewer = TokenCount::new(sentences.len()).scaled(share).get();
+        sentences.truncate(fewer.min(sentences.len() - 1));
     }
     None
 }
 
-fn take_while_fitting(sentences: &[&str], limit: TokenCount, counter: &dyn TokenCounter) -> usize {
+/// Whole sentences from the kept end on, as far as `limit` tokens reach.
+fn fitting_sentences<'a>(
+    text: &'a str,
+    limit: TokenCount,
+    keep: KeepEnd,
+    counter: &dyn TokenCounter,
+) -> Vec<&'a str> {
+    let mut rest = text;
     let mut used = TokenCount::ZERO;
+    let mut fitting = Vec::new();
+    loop {
+        let found = match keep {
+            KeepEnd::Start => first_sentences(rest),
+            KeepEnd::End => last_sentences(rest),
+        };
+        if found.is_empty() {
+            return fitting;
+        }
+        for sentence in found {
+            used += counter.count(sentence);
+            if used > limit {
+                return fitting;
+            }
+            rest = match keep {
+                KeepEnd::Start => &rest[sentence.len()..],
+                KeepEnd::End => &rest[..rest.len() - sentence.len()],
+            };
+            fitting.push(sentence);
+        }
+    }
+}
+
+/// Sentences that surely end within reach of the start, first one first.
+fn first_sentences(text: &str) -> Vec<&str> {
+    let seen = &text[..text.floor_char_boundary(LONGEST_SENTENCE)];
+    let mut sentences: Vec<_> = seen.split_sentence_bounds().collect();
+    if seen.len() < text.len() {
+        sentences.pop(); // It may go on beyond what was looked at.
+    }
     sentences
-        .iter()
-        .take_while(|sentence| {
-            used += counter.count(sentence.trim());
-            used <= limit
-        })
-        .count()
+}
+
+/// Sentences that surely begin within reach of the end, last one first.
+fn last_sentences(text: &str) -> Vec<&str> {
+    let from = text.ceil_char_boundary(text.len().saturating_sub(LONGEST_SENTENCE));
+    let mut sentences: Vec<_> = text[from..].split_sentence_bounds().collect();
+    sentences.reverse();
+    if from > 0 {
+        sentences.pop(); // It may have begun before.
+    }
+    sentences
 }
 
 #[cfg(test)]
@@ -89,6 +116,26 @@ mod tests {
     #[test]
     fn nothing_is_left_where_no_sentence_fits() {
         assert_eq!(shortened(1, KeepEnd::Start), None);
+    }
+
+    #[test]
+    fn long_texts_are_cut_to_nearly_the_limit_at_either_end() {
+        let text = "Rain fell on the town.\n\nNobody spoke, not even Tom. ".repeat(4_000);
+        for keep in [KeepEnd::Start, KeepEnd::End] {
+            let (cut, tokens) = cut(&text, TokenCount::new(5_000), keep, &Estimate).unwrap();
+            assert!(tokens.get() <= 5_000 && tokens.get() > 4_000, "{tokens}");
+            assert!(text.contains(&cut));
+        }
+    }
+
+    #[test]
+    fn odd_texts_take_no_longer_than_others() {
+        let limit = TokenCount::new(30_000);
+        for odd in ["\n", " ", "()", "\"'"] {
+            let text = format!("A.{}B.", odd.repeat(300_000));
+            let _ = cut(&text, limit, KeepEnd::Start, &Estimate);
+            let _ = cut(&text, limit, KeepEnd::End, &Estimate);
+        }
     }
 
     #[test]

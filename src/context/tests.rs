@@ -103,8 +103,8 @@ fn a_medium_element_is_cut_at_a_sentence_end() {
 #[test]
 fn filters_that_exclude_what_they_require_are_refused() {
     let mut rules = rules(100);
-    rules.filter.required_tags = vec!["war".to_owned()];
-    rules.filter.excluded_tags = vec!["war".to_owned()];
+    rules.filter.required_tags = ["war".to_owned()].into();
+    rules.filter.excluded_tags = ["war".to_owned()].into();
     assert!(matches!(assemble(&[], &rules, &Estimate), Err(ContextError::ContradictoryFilter(_))));
 }
 

@@ -4,7 +4,8 @@
 //! Invariants every engine keeps:
 //! - [`Engine::submit`] never waits for other requests: it queues, or refuses with the reason.
 //! - A [`Generation`] yields `Started`, then text, then exactly one terminal event; after that `None`.
-//! - Dropping a [`Generation`] stops the work within one token.
+//! - Dropping a [`Generation`] stops the work within one token while text is written, and within one
+//!   slice of the prompt while that is read.
 
 mod error;
 pub mod llama;

@@ -30,9 +30,7 @@ impl StopMatcher {
             return Passed { text: piece.to_owned(), stopped: false };
         }
         self.held.push_str(piece);
-        // Of two stop strings the one that starts first wins: the answer ends there.
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
-        if let Some(at) = found {
+        if let Some(at) = first_stop(&self.held, &self.stops) {
             self.held.truncate(at);
             return Passed { text: std::mem::take(&mut self.held), stopped: true };
         }
@@ -55,6 +53,15 @@ impl StopMatcher {
             .find(|&at| self.stops.iter().any(|stop| stop.starts_with(&self.held[at..])))
             .map_or(0, |at| self.held.len() - at)
     }
+}
+
+/// Where the stop string begins that is complete first; of those complete at once, the longest.
+fn first_stop(text: &str, stops: &[String]) -> Option<usize> {
+    let found = stops.iter().filter_map(|stop| {
+        let start = text.find(stop.as_str())?;
+        Some((start + stop.len(), start))
+    });
+    found.min().map(|(_, start)| start)
 }
 
 #[cfg(test)]
@@ -90,6 +97,14 @@ mod tests {
         assert_eq!(run(&stops, ["Hello\n\nUs"]), "Hello\n\nUs");
     }
 
+    #[test]
+    fn the_stop_string_that_is_complete_first_wins() {
+        let stops = ["éaa".to_owned(), "a".to_owned(), "xyz".to_owned(), "yz".to_owned()];
+        assert_eq!(run(&stops, ["éaa"]), "é");
+        assert_eq!(run(&stops, ["é", "a", "a"]), "é");
+        assert_eq!(run(&stops, ["wx", "yz"]), "w");
+    }
+
     proptest! {
         #[test]
         fn the_result_does_not_depend_on_how_the_text_is_cut(
@@ -97,8 +112,7 @@ mod tests {
             stops in proptest::collection::vec("[ab\u{e9}\n]{1,4}", 0..3),
             cuts in proptest::collection::vec(0_usize..40, 0..10),
         ) {
-            let whole = stops.iter().filter_map(|stop| text.find(stop.as_str())).min()
-                .map_or(text.as_str(), |at| &text[..at]);
+            let whole = first_stop(&text, &stops).map_or(text.as_str(), |at| &text[..at]);
             let mut cuts: Vec<_> = cuts.into_iter().filter(|&at| text.is_char_boundary(at)).collect();
             cuts.sort_unstable();
             let mut pieces = Vec::new();

@@ -51,11 +51,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     }
 }
 
-/// Browsers and curl accept anything; only who names JSON and not the stream wants JSON.
+/// Browsers, curl and most HTTP libraries accept anything; only who accepts JSON and nothing like
+/// a stream wants JSON.
 fn accepts_only_json(parts: &Parts) -> bool {
     let accept = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| {
-        accept.contains("application/json") && !accept.contains("text/event-stream")
+        accept.contains("application/json")
+            && !accept.contains("text/event-stream")
+            && !accept.contains("*/*")
     })
 }
 
@@ -87,9 +90,11 @@ fn until_shutdown<T: Send>(
                 }
                 next = events.next() => next,
             };
-            match next {
-                Some(event) => yield event,
-                None => return,
+            let Some(event) = next else { return };
+            let is_terminal = matches!(event, StoryEvent::Result(_) | StoryEvent::Error(_));
+            yield event;
+            if is_terminal {
+                return;
             }
         }
     }

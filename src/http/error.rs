@@ -106,7 +106,7 @@ impl Code {
         self.row().1
     }
 
-    pub(super) fn level(self) -> Level {
+    fn level(self) -> Level {
         self.row().2
     }
 
@@ -152,6 +152,9 @@ impl FieldFault {
     }
 }
 
+/// Ten thousand elements with the same mistake need not be listed ten thousand times.
+pub(super) const MOST_FAULTS: usize = 50;
+
 /// The shapes an error can take on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
@@ -188,6 +191,22 @@ impl ApiError {
         Self {
             cause: Some(cause.to_string()),
             ..Self::new(Code::Internal, "the server failed; its log says more")
+        }
+    }
+
+    /// The one log line of an error. A fault's message may quote what the client wrote, and so does
+    /// `detail` then; the log keeps to code, cause and count.
+    pub(super) fn log(&self, of_what: &str, duration_ms: Option<f64>) {
+        let (code, status) = (self.code.name(), self.code.status().as_u16());
+        let (cause, faults) = (self.cause.as_deref(), self.faults.len());
+        match self.code.level() {
+            Level::ERROR => {
+                tracing::error!(status, code, duration_ms, cause, faults, "{of_what}: {code}");
+            }
+            Level::WARN => {
+                tracing::warn!(status, code, duration_ms, cause, faults, "{of_what}: {code}");
+            }
+            _ => tracing::info!(status, code, duration_ms, cause, faults, "{of_what}: {code}"),
         }
     }
 
@@ -261,7 +280,7 @@ impl From<StoryError> for ApiError {
                     path: fault.path.into_iter().map(key_or_index).collect(),
                     message: fault.message,
                 };
-                Self::invalid(faults.into_iter().map(fault).collect())
+                Self::invalid(faults.into_iter().take(MOST_FAULTS).map(fault).collect())
             }
             StoryError::Context(error) => error.into(),
             StoryError::RequestTooLarge { .. } => Self::new(Code::ContextTooLarge, detail),

@@ -5,16 +5,20 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::paths::LocationSegment;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::{ApiError, Code, FieldFault};
+use super::error::{ApiError, Code, FieldFault, MOST_FAULTS};
 
+/// Only bodies up to this size are held against the schema: a validator collects every fault, and a
+/// large body can have millions.
+const LARGEST_EXPLAINED: usize = 256 * 1024;
 /// Longest message about one fault: a schema's message may quote the value, however long it is.
 const LONGEST_MESSAGE: usize = 300;
-/// Ten thousand elements with the same mistake need not be listed ten thousand times.
-const MOST_FAULTS: usize = 50;
 
 /// A JSON body of type `T`.
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -22,7 +26,7 @@ pub(super) struct JsonBody<T>(pub(super) T);
 impl<S, T> FromRequest<S> for JsonBody<T>
 where
     S: Send + Sync,
-    T: DeserializeOwned + JsonSchema,
+    T: DeserializeOwned + JsonSchema + Send + 'static,
 {
     type Rejection = ApiError;
 
@@ -30,7 +34,11 @@ where
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| unreadable(&rejection))?;
-        parse(&bytes).map(Self)
+        // Large bodies take a while.
+        tokio::task::spawn_blocking(move || parse(&bytes))
+            .await
+            .map_err(ApiError::internal)?
+            .map(Self)
     }
 }
 
@@ -58,8 +66,12 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> 
     if !refused.inner().is_data() {
         return Err(malformed(refused.inner()));
     }
-    let body: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
-    let mut faults = faults_against_schema::<T>(&body);
+    let mut faults = if bytes.len() <= LARGEST_EXPLAINED {
+        let body: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        faults_against_schema::<T>(&body)
+    } else {
+        Vec::new()
+    };
     if faults.is_empty() {
         let path = refused.path().iter().filter_map(step).collect();
         faults.push(FieldFault { path, message: shortened(&refused.inner().to_string()) });
@@ -78,21 +90,36 @@ fn faults_against_schema<T: JsonSchema>(body: &Value) -> Vec<FieldFault> {
     let Ok(validator) = jsonschema::validator_for(&schema) else {
         return Vec::new();
     };
-    validator
-        .iter_errors(body)
-        .take(MOST_FAULTS)
-        .map(|error| FieldFault {
-            path: error
-                .instance_path()
-                .iter()
-                .map(|segment| match segment {
-                    jsonschema::paths::LocationSegment::Property(key) => Value::from(key.as_ref()),
-                    jsonschema::paths::LocationSegment::Index(index) => Value::from(index),
-                })
-                .collect(),
-            message: shortened(&error.masked_with("the value").to_string()),
-        })
-        .collect()
+    let mut faults = Vec::new();
+    for error in validator.iter_errors(body) {
+        collect_faults(&error, &mut faults);
+    }
+    faults.truncate(MOST_FAULTS);
+    faults
+}
+
+/// An optional object is "that object, or null" to a schema. Where just one of several alternatives
+/// is of the right type at all, its own faults say what is wrong.
+fn collect_faults(error: &ValidationError<'_>, faults: &mut Vec<FieldFault>) {
+    if let ValidationErrorKind::AnyOf { context } = error.kind() {
+        let is_wrong_type = |fault: &ValidationError<'_>| {
+            matches!(fault.kind(), ValidationErrorKind::Type { .. })
+                && fault.instance_path() == error.instance_path()
+        };
+        let mut meant = context.iter().filter(|branch| !branch.iter().any(is_wrong_type));
+        if let (Some(branch), None) = (meant.next(), meant.next()) {
+            for fault in branch {
+                collect_faults(fault, faults);
+            }
+            return;
+        }
+    }
+    let path = error.instance_path().iter().map(|segment| match segment {
+        LocationSegment::Property(key) => Value::from(key.as_ref()),
+        LocationSegment::Index(index) => Value::from(index),
+    });
+    let message = shortened(&error.masked_with("the value").to_string());
+    faults.push(FieldFault { path: path.collect(), message });
 }
 
 fn step(segment: &serde_path_to_error::Segment) -> Option<Value> {

@@ -7,11 +7,13 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::openapi::API_VERSION;
 use crate::engine::{Engine, EngineState, EngineStatus};
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ServerInfo {
     message: &'static str,
+    /// Of the API.
     version: &'static str,
     /// `loading`, `error: …`, `available` or `not configured`.
     llm_status: String,
@@ -37,8 +39,8 @@ pub(super) async fn root(State(engine): State<Arc<dyn Engine>>) -> Json<ServerIn
         EngineState::Absent => "not configured".to_owned(),
     };
     Json(ServerInfo {
-        message: "Rhapsode, a story-writing and roleplay server; see /docs",
-        version: env!("CARGO_PKG_VERSION"),
+        message: concat!("Rhapsode ", env!("CARGO_PKG_VERSION"), ", see /docs"),
+        version: API_VERSION,
         llm_status,
     })
 }

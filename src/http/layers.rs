@@ -4,12 +4,12 @@
 use std::any::Any;
 use std::time::Instant;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::{Router, http};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
@@ -73,28 +73,9 @@ async fn log_requests(request: Request, next: Next) -> Response {
     let duration_ms = milliseconds(started.elapsed());
     match response.extensions().get::<ApiError>() {
         None => tracing::debug!(%method, path, status, duration_ms, "{method} {path}: {status}"),
-        Some(error) => log_error(error, &method, &path, duration_ms),
+        Some(error) => error.log(&format!("{method} {path}"), Some(duration_ms)),
     }
     response
-}
-
-fn log_error(error: &ApiError, method: &http::Method, path: &str, duration_ms: f64) {
-    let code = error.code.name();
-    let status = error.code.status().as_u16();
-    let cause = error.cause.as_deref().unwrap_or_default();
-    // A fault's message may name what the client wrote; the log keeps to code and count.
-    let faults = error.faults.len();
-    match error.code.level() {
-        tracing::Level::ERROR => {
-            tracing::error!(%method, path, status, code, duration_ms, cause, "{method} {path}: {code}");
-        }
-        tracing::Level::WARN => {
-            tracing::warn!(%method, path, status, code, duration_ms, cause, "{method} {path}: {code}");
-        }
-        _ => {
-            tracing::info!(%method, path, status, code, duration_ms, faults, "{method} {path}: {code}");
-        }
-    }
 }
 
 fn cors(origins: &[String]) -> CorsLayer {

@@ -7,6 +7,9 @@ use super::error::Style;
 use super::routes::{ENDPOINTS, Endpoint};
 use super::wire::TYPES;
 
+/// The version of the story contract.
+pub(super) const API_VERSION: &str = "1.0.0";
+
 /// The whole document, for routes under this prefix.
 pub fn document(api_prefix: &str) -> Value {
     let mut generator = SchemaSettings::draft2020_12()
@@ -33,7 +36,7 @@ pub fn document(api_prefix: &str) -> Value {
         "info": {
             "title": "Writer Assistant API",
             "summary": "Rhapsode: structured context in, chapters streamed out, and a receipt that says why",
-            "version": "1.0.0",
+            "version": API_VERSION,
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "paths": paths,

@@ -106,6 +106,11 @@ pub(super) async fn count(
             return Err(invalid(&["texts"], message));
         }
     };
+    if let Some(text) = single.as_ref().filter(|text| text.chars().count() > MOST_CHARACTERS) {
+        let characters = text.chars().count();
+        let message = format!("has {characters} characters, more than {MOST_CHARACTERS}; split it");
+        return Err(invalid(&["text"], &message));
+    }
     check_sizes("texts", items.len(), items.iter().map(|item| item.text.as_str()))?;
     let counter = counter(&tokenizers)?;
     let ready = tokenizers.is_ready();

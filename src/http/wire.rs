@@ -51,7 +51,7 @@ impl<T> From<StoryEvent<T>> for WireEvent<T> {
             StoryEvent::Result(data) => Self::Result { data, status: Completion::Complete },
             StoryEvent::Error(error) => {
                 let error = ApiError::from(error);
-                tracing::warn!(code = error.code.name(), "a stream ended early: {}", error.detail);
+                error.log("a stream", None);
                 Self::Error {
                     message: error.detail,
                     error_code: error.code.name().to_owned(),

@@ -4,6 +4,7 @@
 //! The result keeps apart what the template wrote and what the messages hold, so that the tokenizer
 //! can read control tokens in the one and only text in the other.
 
+use jiff::civil::Date;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
@@ -39,15 +40,24 @@ pub enum PromptPart<'a> {
 }
 
 impl ChatTemplate {
-    pub fn new(source: String, bos: String, eos: String) -> Result<Self, Error> {
+    /// Compiles the template and renders a message with it, so that one that can't work is found
+    /// when the model is loaded. `today` is what a template that asks for the date is told, and stays
+    /// the same, so that prompts keep their beginning.
+    pub fn new(source: String, bos: String, eos: String, today: Date) -> Result<Self, Error> {
         let mut environment = Environment::new();
         environment.set_unknown_method_callback(unknown_method_callback);
-        environment.set_syntax(line_blocks(true));
+        environment.set_syntax(line_blocks());
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
+        environment.add_function("strftime_now", move |format: String| -> Result<String, Error> {
+            jiff::fmt::strtime::format(&format, today)
+                .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
+        });
         environment.add_template_owned(NAME, source)?;
-        Ok(Self { environment, bos, eos })
+        let template = Self { environment, bos, eos };
+        template.render(&[Message::system("Be brief."), Message::user("Hello.")])?;
+        Ok(template)
     }
 
     /// The messages, and the opening of the assistant's answer.
@@ -73,6 +83,8 @@ impl ChatTemplate {
             bos_token => &self.bos,
             eos_token => &self.eos,
             add_generation_prompt => true,
+            tools => (),
+            documents => (),
         })?;
         let contents = messages.iter().map(|message| message.content.clone()).collect();
         Ok(RenderedPrompt { rendered, contents })
@@ -118,7 +130,12 @@ mod tests {
         {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
     fn template(source: &str) -> ChatTemplate {
-        ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned()).unwrap()
+        new_template(source).unwrap()
+    }
+
+    fn new_template(source: &str) -> Result<ChatTemplate, Error> {
+        let today = jiff::civil::date(2026, 1, 2);
+        ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned(), today)
     }
 
     #[test]
@@ -151,9 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn a_template_may_ask_for_the_date_and_for_tools() {
+        let source = "{{ strftime_now('%d %b %Y') }}{% if tools is not none %}TOOLS{% endif %}";
+        let rendered = template(source).render(&[Message::user("Hi")]).unwrap();
+        assert_eq!(rendered.parts(), [PromptPart::Template("02 Jan 2026")]);
+    }
+
+    #[test]
     fn a_template_that_refuses_says_why() {
         let source = "{{ raise_exception('roles must alternate') }}";
-        let error = template(source).render(&[Message::user("Hi")]).unwrap_err();
+        let error = new_template(source).err().unwrap();
         assert!(error.to_string().contains("roles must alternate"), "{error}");
     }
 }

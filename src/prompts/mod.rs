@@ -103,14 +103,14 @@ fn strict_environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_syntax(line_blocks(true));
+    environment.set_syntax(line_blocks());
     environment
 }
 
 /// Lines that hold only a block tag leave nothing behind.
-fn line_blocks(trim: bool) -> SyntaxConfig {
+fn line_blocks() -> SyntaxConfig {
     let mut builder = SyntaxConfig::builder();
-    builder.trim_blocks(trim).lstrip_blocks(trim);
+    builder.trim_blocks(true).lstrip_blocks(true);
     // Building fails only for delimiters that clash, and these are the standard ones.
     builder.build().unwrap_or_default()
 }

@@ -41,8 +41,11 @@ pub struct StructuredContext {
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PlotElement {
-    #[serde(default, alias = "element_id")]
+    #[serde(default)]
     pub id: Option<String>,
+    /// Another name for `id`.
+    #[serde(default)]
+    pub element_id: Option<String>,
     /// `scene`, `conflict`, `resolution`, `twist`, `setup`, `payoff`, `transition`,
     /// `chapter_outline`, `detail`, or any other word. `chapter`, `previous_chapter` and
     /// `recent_story` count as story already told; `worldbuilding`, `setting` and `lore` as the world.
@@ -153,12 +156,15 @@ pub enum PriorityLevel {
 pub struct ContextProcessingConfig {
     /// The agent the client has in mind; an endpoint's own agent prevails.
     pub target_agent: Option<Agent>,
-    #[serde(alias = "phase")]
     pub current_phase: Option<Phase>,
+    /// Another name for `current_phase`.
+    pub phase: Option<Phase>,
     /// Most tokens the prompt may take.
-    #[serde(alias = "max_tokens")]
     #[schemars(range(min = 1))]
     pub max_context_length: Option<usize>,
+    /// Another name for `max_context_length`; the smaller of the two holds.
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<usize>,
     /// Of equally important passages, the later ones first.
     pub prioritize_recent: Option<bool>,
     /// Whether characters' relationships are told.
@@ -167,6 +173,16 @@ pub struct ContextProcessingConfig {
     /// Keys this server doesn't know; they are named in the receipt's notes.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+impl ContextProcessingConfig {
+    pub(super) fn phase(&self) -> Option<Phase> {
+        self.current_phase.or(self.phase)
+    }
+
+    pub(super) fn most_tokens(&self) -> Option<usize> {
+        self.max_context_length.into_iter().chain(self.max_tokens).min()
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -236,6 +252,4 @@ pub struct PlotContext {
     pub point: Option<String>,
     #[serde(rename = "plotOutline")]
     pub outline: Option<String>,
-    #[serde(rename = "plotOutlineStatus")]
-    pub outline_status: Option<String>,
 }

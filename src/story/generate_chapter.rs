@@ -11,15 +11,15 @@ use super::container::{ContextProcessingConfig, PriorityLevel, StructuredContext
 use super::job::{Job, QueuedJob};
 use super::{ContextMetadata, Fault, JobPhase, StoryError, StoryEvent, StoryService};
 use crate::agents::writer;
-use crate::context::Agent;
+use crate::context::{Agent, Filter};
 use crate::engine::{EngineError, Event, FinishReason, Finished, Timings, Usage};
 
 /// A request for a chapter.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct GenerateChapterRequest {
     /// What happens in the chapter. Without it, the first scene or chapter outline of high priority
-    /// says so, else the first of any priority.
-    #[serde(default, rename = "plotPoint", alias = "plot_point")]
+    /// says so.
+    #[serde(default, rename = "plotPoint")]
     pub plot_point: Option<String>,
     pub structured_context: StructuredContext,
     #[serde(default)]
@@ -77,8 +77,8 @@ impl StoryService {
         self: Arc<Self>,
         request: &GenerateChapterRequest,
     ) -> Result<Chapter, StoryError> {
-        let plot_point = plot_point(request)?;
         let config = request.context_processing_config.clone().unwrap_or_default();
+        let plot_point = plot_point(request, &self.filter(&config))?;
         let job = self.queue(&Job {
             agent: Agent::Writer,
             profile: &self.settings.chapter,
@@ -172,22 +172,28 @@ fn status<T>(phase: JobPhase, message: &'static str, progress: u8) -> StoryEvent
     StoryEvent::Status { phase, message, progress }
 }
 
-/// What the chapter is about; a request that says nothing at all is refused.
-fn plot_point(request: &GenerateChapterRequest) -> Result<Option<String>, StoryError> {
+/// A scene longer than this stands in the context and is not repeated as the task.
+const LONGEST_DERIVED_PLOT_POINT: usize = 600;
+
+/// What the chapter is about: what the request says, else what its first scene or chapter outline of
+/// high priority does. A request that says nothing at all is refused.
+fn plot_point(
+    request: &GenerateChapterRequest,
+    filter: &Filter,
+) -> Result<Option<String>, StoryError> {
     let story = &request.structured_context;
-    let given = request.plot_point.as_ref();
-    let older = story.plot_context.as_ref().and_then(|plot| plot.point.as_ref());
-    if let Some(said) = given.or(older).filter(|text| !text.trim().is_empty()) {
-        return Ok(Some(said.trim().to_owned()));
+    let older = story.plot_context.as_ref().and_then(|plot| plot.point.as_deref());
+    let mut said = [request.plot_point.as_deref(), older].into_iter().flatten().map(str::trim);
+    if let Some(said) = said.find(|text| !text.is_empty()) {
+        return Ok(Some(said.to_owned()));
     }
-    let tellable = |wanted: Option<PriorityLevel>| {
-        story.plot_elements.iter().find(|element| {
-            matches!(element.type_name.as_str(), "scene" | "chapter_outline")
-                && wanted.is_none_or(|level| element.priority == level)
-                && !element.content.trim().is_empty()
-        })
-    };
-    if let Some(element) = tellable(Some(PriorityLevel::High)).or_else(|| tellable(None)) {
+    let derived = story.plot_elements.iter().find(|element| {
+        matches!(element.type_name.as_str(), "scene" | "chapter_outline")
+            && element.priority == PriorityLevel::High
+            && filter.lets_plot_through(&element.type_name, &element.tags)
+            && (1..=LONGEST_DERIVED_PLOT_POINT).contains(&element.content.trim().len())
+    });
+    if let Some(element) = derived {
         return Ok(Some(element.content.trim().to_owned()));
     }
     let says_something = !story.plot_elements.is_empty()

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::container::{ContextProcessingConfig, CustomFilters, MinPriority, StructuredContext};
+use super::container::{ContextProcessingConfig, MinPriority, StructuredContext};
 use super::elements::Converter;
 use super::{ContextMetadata, StoryError, StoryService};
 use crate::agents::Profile;
@@ -56,6 +56,12 @@ struct Window {
     fixed: TokenCount,
 }
 
+/// A context that fits, and the tokens it was given.
+struct Fitting {
+    assembly: Assembly,
+    available: TokenCount,
+}
+
 impl StoryService {
     /// Assembles, counts and queues. Takes time in proportion to the story; runs where blocking is
     /// allowed.
@@ -73,13 +79,12 @@ impl StoryService {
         let conversion_time = started.elapsed();
 
         let window = self.window(job)?;
-        let (assembly, messages, prompt_tokens) =
-            self.fit(job, &elements, &window, &*counter, &mut notes)?;
+        let (fitting, messages) = self.fit(job, &elements, &window, &*counter, &mut notes)?;
         let assembly_time = started.elapsed().saturating_sub(conversion_time);
         if assembly_time > self.settings.assembly_limit {
             tracing::warn!(
                 assembly_ms = milliseconds(assembly_time),
-                elements = assembly.elements.len(),
+                elements = fitting.assembly.elements.len(),
                 "assembling a context took longer than CONTEXT_ASSEMBLY_TIMEOUT"
             );
             notes.push(format!(
@@ -89,14 +94,15 @@ impl StoryService {
         }
 
         let generation = self.engine.submit(self.generate_request(job, messages))?;
-        let receipt = self.receipt(job, assembly, &window, &*counter, notes, &generation);
+        let receipt = self.receipt(job, fitting, &window, &*counter, notes, &generation);
         tracing::info!(
             receipt_id = %receipt.id,
             agent = job.agent.name(),
-            prompt_tokens = prompt_tokens.get(),
+            prompt_tokens = receipt.prompt.tokens.get(),
             elements = receipt.elements.len(),
-            "the {}'s prompt of {prompt_tokens} tokens is queued",
-            job.agent.name()
+            "the {}'s prompt of {} tokens is queued",
+            job.agent.name(),
+            receipt.prompt.tokens
         );
         let processing_time_ms = milliseconds(started.elapsed());
         Ok(QueuedJob { generation, receipt, processing_time_ms })
@@ -117,7 +123,7 @@ impl StoryService {
             .settings
             .most_prompt_tokens
             .min(tokens - reserved_for_answer)
-            .min(job.config.max_context_length.map_or(tokens, TokenCount::new));
+            .min(job.config.most_tokens().map_or(tokens, TokenCount::new));
         let bare = (job.messages)(StoryParts::only_headings())?;
         let fixed = self.engine.prompt_tokens(&bare)?;
         if fixed >= prompt_budget {
@@ -134,7 +140,7 @@ impl StoryService {
         window: &Window,
         counter: &dyn TokenCounter,
         notes: &mut Vec<String>,
-    ) -> Result<(Assembly, Vec<Message>, TokenCount), StoryError> {
+    ) -> Result<(Fitting, Vec<Message>), StoryError> {
         let mut available = window.prompt_budget - window.fixed;
         let mut attempt = 1;
         loop {
@@ -142,7 +148,7 @@ impl StoryService {
             let messages = (job.messages)(StoryParts::of(&assembly))?;
             let prompt_tokens = self.engine.prompt_tokens(&messages)?;
             if prompt_tokens <= window.prompt_budget {
-                return Ok((assembly, messages, prompt_tokens));
+                return Ok((Fitting { assembly, available }, messages));
             }
             if attempt == ATTEMPTS {
                 let budget = window.prompt_budget;
@@ -166,13 +172,8 @@ impl StoryService {
         let settings = &self.settings;
         Rules {
             agent: job.agent,
-            phase: job.config.current_phase,
-            filter: job
-                .config
-                .custom_filters
-                .as_ref()
-                .map(|filters| self.filter(filters))
-                .unwrap_or_default(),
+            phase: job.config.phase(),
+            filter: self.filter(job.config),
             budgets: settings.budgets,
             available,
             allocation: settings.allocation,
@@ -183,16 +184,18 @@ impl StoryService {
         }
     }
 
-    fn filter(&self, filters: &CustomFilters) -> Filter {
+    pub(super) fn filter(&self, config: &ContextProcessingConfig) -> Filter {
+        let Some(filters) = &config.custom_filters else { return Filter::default() };
         let min_priority = filters.min_priority.map(|least| match least {
             MinPriority::Level(level) => self.settings.priorities.plot.of(level),
             MinPriority::Number(number) => Priority::new(number),
         });
+        let set = |words: &[String]| words.iter().cloned().collect();
         Filter {
-            required_tags: filters.required_tags.clone(),
-            excluded_tags: filters.excluded_tags.clone(),
-            allowed_types: filters.allowed_types.clone(),
-            character_ids: filters.character_ids.clone(),
+            required_tags: set(&filters.required_tags),
+            excluded_tags: set(&filters.excluded_tags),
+            allowed_types: set(&filters.allowed_types),
+            character_ids: set(&filters.character_ids),
             min_priority,
         }
     }
@@ -221,18 +224,18 @@ impl StoryService {
     fn receipt(
         &self,
         job: &Job<'_>,
-        assembly: Assembly,
+        fitting: Fitting,
         window: &Window,
         counter: &dyn TokenCounter,
         notes: Vec<String>,
         generation: &Generation,
     ) -> Receipt {
-        let available = window.prompt_budget - window.fixed;
+        let Fitting { assembly, available } = fitting;
         Receipt {
             id: self.ids.receipt(),
             created_at: self.clock.now().to_string(),
             agent: job.agent,
-            phase: job.config.current_phase,
+            phase: job.config.phase(),
             model: self.engine.status().model,
             tokenizer: counter.name().to_owned(),
             budget: BudgetReport {

@@ -63,7 +63,7 @@ pub enum StoryError {
     #[error(transparent)]
     Context(#[from] ContextError),
     #[error(
-        "the request itself takes {fixed} tokens, more than the {budget} a prompt may have here; shorten plotPoint, or raise LLM_N_CTX"
+        "the request itself takes {fixed} tokens, more than the {budget} a prompt may have here; shorten plotPoint, or allow more with LLM_N_CTX or max_context_length"
     )]
     RequestTooLarge { fixed: TokenCount, budget: TokenCount },
     #[error(transparent)]

@@ -123,3 +123,18 @@ fn every_file_says_what_it_owns() {
         assert!(source.starts_with("//!"), "{file} does not open with //!");
     }
 }
+
+#[test]
+fn a_setting_that_claims_an_effect_is_used() {
+    let used: String = source_files()
+        .into_iter()
+        .filter(|(file, _)| room(file) != "config")
+        .map(|(_, source)| source)
+        .collect();
+    for setting in &rhapsode::config::registry().settings {
+        if setting.effect == rhapsode::config::Effect::Now {
+            let field = format!(".{}", setting.name.to_lowercase());
+            assert!(used.contains(&field), "{} is read nowhere", setting.name);
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::strategy::Strategy as _;
 use proptest::test_runner::TestRunner;
+use rhapsode::clock::Clock;
 use rhapsode::engine::llama::{LlamaEngine, LlamaSettings};
 use rhapsode::engine::{
     Engine, EngineError, EngineState, Event, FinishReason, Finished, GenerateRequest, Generation,
@@ -25,6 +26,7 @@ pub(crate) fn settings() -> LlamaSettings {
         threads: Some(1),
         queue_size: 4,
         verbose: false,
+        clock: Clock::system(),
     }
 }
 
@@ -172,25 +174,33 @@ async fn a_schema_that_cannot_be_enforced_is_an_error() {
 }
 
 #[tokio::test]
-async fn dropping_the_generation_stops_it_during_prefill_and_decode() {
-    let engine = engine();
-    let long = "The old town slept under the rain. ".repeat(200);
-    for wait_for_text in [false, true] {
-        let mut generation = submit(request(&long, 500)).await;
-        while let Some(event) = generation.next().await {
-            match event {
-                Event::Started { .. } if !wait_for_text => break,
-                Event::Text(_) => break,
-                Event::Started { .. } => {}
-                other => panic!("{other:?}"),
-            }
-        }
-        drop(generation);
-        // The next one gets its turn at once; 500 tokens would take far longer than its own.
-        let (text, _) = write(request("Say hello.", 5)).await;
-        assert!(!text.is_empty());
-    }
-    assert_eq!(engine.status().waiting, 0);
+async fn a_prompt_nobody_waits_for_is_not_read_to_its_end() {
+    let engine = LlamaEngine::start(settings()).unwrap();
+    wait_until_loaded(&engine);
+    let long = request(&"The old town slept under the rain. ".repeat(200), 4);
+    let mut dropped = engine.submit(long.clone()).unwrap();
+    assert!(matches!(dropped.next().await, Some(Event::Started { .. })));
+    drop(dropped);
+    let mut again = engine.submit(long).unwrap();
+    let Some(Event::Started { prompt_tokens, cached_tokens }) = again.next().await else {
+        panic!("the second request never started");
+    };
+    // The cache tells how far the first one came.
+    assert!(cached_tokens.get() < prompt_tokens.get() / 2, "{cached_tokens} of {prompt_tokens}");
+}
+
+#[tokio::test]
+async fn text_nobody_waits_for_is_not_written_to_its_end() {
+    let engine = LlamaEngine::start(settings()).unwrap();
+    wait_until_loaded(&engine);
+    let mut dropped = engine.submit(request("Tell me a story about a fox.", 1_900)).unwrap();
+    while !matches!(dropped.next().await, Some(Event::Text(_))) {}
+    drop(dropped);
+    let mut next = engine.submit(request("Say hello.", 5)).unwrap();
+    assert!(matches!(next.next().await, Some(Event::Started { .. })));
+    // Only an answer that was finished counts towards the speed, and this one is the first.
+    assert!(engine.status().tokens_per_second == 0.0);
+    assert!(next.text().await.is_ok());
 }
 
 #[tokio::test]

@@ -220,6 +220,7 @@ fn effects_are_as_promised() {
                 "CONTEXT_ADAPTER_EDITOR_PROMPT_PRIORITY",
                 "CONTEXT_ADAPTER_OUTPUT_PRIORITY",
                 "LLM_CACHE_CAPACITY",
+                "LLM_TEMPERATURE",
             ]
             .contains(&name);
         assert_eq!(setting.effect != Effect::Now, waits, "{name}");

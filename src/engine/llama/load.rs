@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use jiff::tz::TimeZone;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
@@ -12,6 +13,7 @@ use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::sampler::Grammars;
 use super::vocabulary::Vocabulary;
+use crate::clock::Clock;
 use crate::engine::EngineError;
 use crate::prompts::ChatTemplate;
 use crate::tokens::TokenCount;
@@ -29,6 +31,8 @@ pub struct LlamaSettings {
     pub queue_size: usize,
     /// Whether llama.cpp's own log lines go to the server's log.
     pub verbose: bool,
+    /// For chat templates that tell the model the date.
+    pub clock: Clock,
 }
 
 /// A model in memory, with what turns messages into its tokens.
@@ -97,7 +101,7 @@ impl LoadedModel {
         let model = Arc::new(model);
         let name = model_name(&model, &settings.model_path);
         let vocabulary = Arc::new(Vocabulary::new(Arc::clone(&model), name.clone())?);
-        let template = chat_template(&model, &name)?;
+        let template = chat_template(&model, &name, &settings.clock)?;
         let window = live_window(&model, settings.window, &name);
         let grammars = Grammars::new(Arc::clone(&model));
         Ok(Self { model, vocabulary, template, grammars, window, name })
@@ -113,7 +117,11 @@ fn model_name(model: &LlamaModel, path: &Path) -> String {
         .unwrap_or_else(|| "model".to_owned())
 }
 
-fn chat_template(model: &LlamaModel, name: &str) -> Result<ChatTemplate, EngineError> {
+fn chat_template(
+    model: &LlamaModel,
+    name: &str,
+    clock: &Clock,
+) -> Result<ChatTemplate, EngineError> {
     let vocabulary = model.vocab();
     let spelling =
         |token| String::from_utf8_lossy(&vocabulary.token_to_piece(token, true, None)).into_owned();
@@ -122,7 +130,8 @@ fn chat_template(model: &LlamaModel, name: &str) -> Result<ChatTemplate, EngineE
         tracing::warn!(model = name, "{name} brings no chat template; using ChatML");
         CHATML.to_owned()
     });
-    ChatTemplate::new(source, spelling(vocabulary.bos()), spelling(vocabulary.eos()))
+    let today = clock.now().to_zoned(TimeZone::UTC).date();
+    ChatTemplate::new(source, spelling(vocabulary.bos()), spelling(vocabulary.eos()), today)
         .map_err(|error| EngineError::Template(error.to_string()))
 }
 

@@ -19,7 +19,7 @@ use llama_cpp_2::token::LlamaToken;
 
 use self::load::LoadedModel;
 pub use self::load::{LlamaSettings, inspect_model_file};
-use self::queue::{Abandonable, Full, Queue};
+use self::queue::{Abandonable, Queue, Refused};
 use super::{
     Engine, EngineError, EngineState, EngineStatus, Event, EventSender, GenerateRequest,
     Generation, Message,
@@ -102,7 +102,8 @@ impl Engine for LlamaEngine {
     }
 
     fn ready(&self) -> Result<(), EngineError> {
-        self.shared.model().map(drop)
+        self.shared.model()?;
+        self.shared.queue.has_room().map_err(|refused| self.shared.explain(&refused))
     }
 
     fn counter(&self) -> Option<Arc<dyn TokenCounter>> {
@@ -125,10 +126,7 @@ impl Engine for LlamaEngine {
         let predicted = self.shared.predicted_prefix(&prompt);
         let (generation, events) = Generation::channel(prompt_tokens, predicted, max_tokens);
         let job = Job { request, prompt, max_tokens, events, queued_at: Instant::now() };
-        self.shared.queue.push(job).map_err(|Full(waiting)| EngineError::QueueFull {
-            waiting,
-            retry_after_seconds: self.shared.seconds_until_a_place_is_free(),
-        })?;
+        self.shared.queue.push(job).map_err(|refused| self.shared.explain(&refused))?;
         Ok(generation)
     }
 }
@@ -203,6 +201,16 @@ impl Shared {
     fn predicted_prefix(&self, prompt: &[LlamaToken]) -> TokenCount {
         let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         TokenCount::new(worker::reusable_prefix(&cached, prompt))
+    }
+
+    fn explain(&self, refused: &Refused) -> EngineError {
+        match *refused {
+            Refused::Full(waiting) => EngineError::QueueFull {
+                waiting,
+                retry_after_seconds: self.seconds_until_a_place_is_free(),
+            },
+            Refused::Closed => EngineError::ShuttingDown,
+        }
     }
 
     /// One request ends about this often, so a place is free after one of them.

@@ -9,9 +9,13 @@ pub(super) trait Abandonable {
     fn is_abandoned(&self) -> bool;
 }
 
-/// The queue is at its limit; so many wait.
+/// Why nothing can be added.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full(pub(super) usize);
+pub(super) enum Refused {
+    /// The queue is at its limit; so many wait.
+    Full(usize),
+    Closed,
+}
 
 pub(super) struct Queue<T> {
     limit: usize,
@@ -30,18 +34,29 @@ impl<T: Abandonable> Queue<T> {
         Self { limit, state: Mutex::new(state), arrived: Condvar::new() }
     }
 
-    /// Appends, or hands the item back when the line is full or closed.
-    pub(super) fn push(&self, item: T) -> Result<(), Full> {
+    /// Appends, unless the line is full or closed.
+    pub(super) fn push(&self, item: T) -> Result<(), Refused> {
         let mut state = self.lock();
+        self.check(&mut state)?;
+        state.waiting.push_back(item);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Whether one more could be appended now.
+    pub(super) fn has_room(&self) -> Result<(), Refused> {
+        self.check(&mut self.lock())
+    }
+
+    fn check(&self, state: &mut State<T>) -> Result<(), Refused> {
+        if state.closed {
+            return Err(Refused::Closed);
+        }
         if state.waiting.len() >= self.limit {
             state.waiting.retain(|waiting| !waiting.is_abandoned());
         }
         if state.waiting.len() >= self.limit {
-            return Err(Full(state.waiting.len()));
-        }
-        if !state.closed {
-            state.waiting.push_back(item);
-            self.arrived.notify_one();
+            return Err(Refused::Full(state.waiting.len()));
         }
         Ok(())
     }
@@ -102,7 +117,8 @@ mod tests {
     fn a_full_queue_refuses() {
         let queue = Queue::new(1);
         queue.push(request(1)).unwrap();
-        assert_eq!(queue.push(request(2)), Err(Full(1)));
+        assert_eq!(queue.has_room(), Err(Refused::Full(1)));
+        assert_eq!(queue.push(request(2)), Err(Refused::Full(1)));
         assert_eq!(queue.pop(), Some(request(1)));
         queue.push(request(3)).unwrap();
     }
@@ -124,5 +140,6 @@ mod tests {
             queue.close();
             assert_eq!(popped.join().unwrap(), None);
         });
+        assert_eq!(queue.push(request(1)), Err(Refused::Closed));
     }
 }

@@ -1,7 +1,8 @@
 //! Chooses the next token: llama.cpp's sampler chain, and where the answer must match a JSON Schema,
 //! llguidance behind it. The grammar is asked only whether the chosen token fits; just when it
-//! doesn't, the mask over the whole vocabulary is computed and the choice repeated. Rejection first
-//! and mask second draw from the same distribution as masking always, and cost far less.
+//! doesn't, the mask over the whole vocabulary is computed and the choice repeated. That costs far
+//! less than masking before every choice; the two draw from the same distribution where nothing is
+//! truncated, and nearly the same under top-k, top-p and min-p, as in llama.cpp's own sampler.
 
 use std::sync::{Arc, OnceLock};
 

@@ -80,6 +80,19 @@ impl Vocabulary {
         self.model.vocab().is_eog(token)
     }
 
+    /// The text in stretches that begin where a control token's spelling does, so that cutting a
+    /// long stretch into chunks never cuts such a spelling.
+    fn before_control_tokens<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        let starts = self.control.iter().flat_map(|control| control.find_iter(text));
+        let mut stretches = Vec::new();
+        let mut from = 0;
+        for start in starts.map(|found| found.start()).chain([text.len()]) {
+            stretches.push(&text[from..start]);
+            from = start;
+        }
+        stretches
+    }
+
     fn spells_control_token(&self, text: &str) -> bool {
         self.control.as_ref().is_some_and(|control| control.is_match(text))
     }
@@ -87,7 +100,7 @@ impl Vocabulary {
     fn extend(&self, tokens: &mut Vec<LlamaToken>, text: &str, parse_special: bool) {
         let vocabulary = self.model.vocab();
         if self.splits_at_words {
-            for chunk in word_chunks(text) {
+            for chunk in self.before_control_tokens(text).into_iter().flat_map(word_chunks) {
                 tokens.extend(vocabulary.tokenize(chunk.as_bytes(), false, parse_special));
             }
         } else if !text.is_empty() {

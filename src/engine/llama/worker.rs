@@ -24,8 +24,11 @@ use crate::engine::{
 };
 use crate::tokens::TokenCount;
 
-/// Tokens of a prompt read at a time, and so the longest wait until a cancellation is seen.
-const PREFILL_SLICE: usize = 64;
+/// Tokens of a prompt read at a time. Large slices read faster, small ones notice sooner that the
+/// client has left; the size follows the machine, so that one takes about [`SLICE_TIME`].
+const SLICES: std::ops::RangeInclusive<usize> = 32..=512;
+const SLICE_STEP: usize = 32;
+const SLICE_TIME: Duration = Duration::from_millis(300);
 /// The only sequence there is.
 const SEQUENCE: i32 = 0;
 
@@ -54,12 +57,19 @@ pub(super) fn run(settings: &LlamaSettings, shared: &Arc<Shared>) {
         model.window
     );
     shared.set_phase(Phase::Ready(Arc::clone(&model)));
-    Worker { model: &model, shared, context, batch: LlamaBatch::new(PREFILL_SLICE, 1) }.serve();
+    let batch = LlamaBatch::new(*SLICES.end(), 1);
+    Worker { model: &model, shared, context, batch, slice: 2 * SLICE_STEP }.serve();
 }
 
 fn fail(shared: &Shared, error: EngineError) {
     tracing::error!("the model can't be used: {error}");
-    shared.set_phase(Phase::Failed(error));
+    let unavailable = match error {
+        error @ EngineError::Unavailable(_) => error,
+        other => EngineError::Unavailable(format!(
+            "the model can't be used: {other}; set MODEL_PATH to another GGUF file"
+        )),
+    };
+    shared.set_phase(Phase::Failed(unavailable));
 }
 
 fn new_context<'model>(
@@ -70,7 +80,7 @@ fn new_context<'model>(
         std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
     });
     let threads = i32::try_from(threads).unwrap_or(i32::MAX);
-    let slice = u32::try_from(PREFILL_SLICE).unwrap_or(u32::MAX);
+    let slice = u32::try_from(*SLICES.end()).unwrap_or(u32::MAX);
     let parameters = LlamaContextParams::default()
         .with_n_ctx(u32::try_from(model.window.get()).ok().and_then(NonZeroU32::new))
         .with_n_batch(slice)
@@ -98,6 +108,8 @@ struct Worker<'model> {
     shared: &'model Shared,
     context: LlamaContext<'model>,
     batch: LlamaBatch<'static>,
+    /// Tokens of the next slice of a prompt.
+    slice: usize,
 }
 
 /// Why a request ended without an answer.
@@ -187,15 +199,18 @@ impl Worker<'_> {
     /// Reads the prompt from `from` on; returns the index of the logits after its last token.
     fn prefill(&mut self, job: &Job, from: usize) -> Result<i32, Stopped> {
         let mut at = from;
-        for slice in job.prompt[from..].chunks(PREFILL_SLICE) {
+        while at < job.prompt.len() {
             self.check(job)?;
-            let end = at + slice.len();
+            let started = Instant::now();
+            let end = job.prompt.len().min(at + self.slice);
             self.batch.clear();
-            for (offset, token) in slice.iter().enumerate() {
-                let position = at + offset;
+            for (position, token) in job.prompt.iter().enumerate().take(end).skip(at) {
                 self.add(*token, position, position + 1 == job.prompt.len())?;
             }
-            self.advance(slice)?;
+            self.advance(&job.prompt[at..end])?;
+            if end - at == self.slice {
+                self.slice = next_slice(self.slice, started.elapsed());
+            }
             at = end;
         }
         Ok(self.batch.n_tokens() - 1)
@@ -274,6 +289,13 @@ impl Worker<'_> {
     }
 }
 
+/// The size that would have taken [`SLICE_TIME`], at most twice as large as this one.
+fn next_slice(slice: usize, took: Duration) -> usize {
+    let share = SLICE_TIME.as_secs_f64() / took.as_secs_f64().max(1e-6);
+    let wanted = TokenCount::new(slice).scaled(share.min(2.0)).get();
+    (wanted / SLICE_STEP * SLICE_STEP).clamp(*SLICES.start(), *SLICES.end())
+}
+
 fn timings(queued: Duration, prefilled: Duration, decoded: Duration) -> Timings {
     Timings {
         queue_ms: milliseconds(queued),
@@ -329,5 +351,28 @@ impl AnswerText {
         // The buffer holds the worst case, so one call reads everything.
         let _ = self.decoder.decode_to_string(&self.bytes, &mut piece, last);
         piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_follow_the_machine_within_bounds() {
+        let after = |slice, milliseconds| next_slice(slice, Duration::from_millis(milliseconds));
+        assert_eq!(after(64, 300), 64);
+        assert_eq!(after(64, 600), 32);
+        assert_eq!(after(64, 10), 128);
+        assert_eq!(after(32, 60_000), 32);
+        assert_eq!(after(512, 0), 512);
+    }
+
+    #[test]
+    fn the_last_token_of_a_prompt_is_always_read() {
+        let tokens = [1, 2, 3].map(LlamaToken);
+        assert_eq!(reusable_prefix(&tokens, &tokens), 2);
+        assert_eq!(reusable_prefix(&tokens[..1], &tokens), 1);
+        assert_eq!(reusable_prefix(&[], &tokens), 0);
     }
 }

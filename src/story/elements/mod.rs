@@ -62,7 +62,9 @@ pub(super) struct Converter<'a> {
     priorities: &'a Priorities,
     include_relationships: bool,
     elements: Vec<Element>,
-    ids: HashMap<String, usize>,
+    ids: HashSet<String>,
+    /// How often an id was wanted by more than one.
+    counts: HashMap<String, usize>,
 }
 
 /// An element before its id, position and size are known.
@@ -111,7 +113,8 @@ impl<'a> Converter<'a> {
             priorities,
             include_relationships,
             elements: Vec::new(),
-            ids: HashMap::new(),
+            ids: HashSet::new(),
+            counts: HashMap::new(),
         }
     }
 
@@ -141,9 +144,7 @@ impl<'a> Converter<'a> {
     fn push(&mut self, draft: Draft, fallback_id: &str) {
         let wanted =
             draft.id.filter(|id| !id.trim().is_empty()).unwrap_or_else(|| fallback_id.to_owned());
-        let seen = self.ids.entry(wanted.clone()).or_insert(0);
-        *seen += 1;
-        let id = if *seen == 1 { wanted } else { format!("{wanted}#{seen}") };
+        let id = self.unique(wanted);
         let text = draft.text.trim_end().to_owned();
         // Counted with the line's end that follows it in the prompt, as one more token.
         let tokens = self.counter.count(&text) + TokenCount::new(1);
@@ -162,6 +163,22 @@ impl<'a> Converter<'a> {
             character_id: draft.character_id,
             phases: draft.phases,
         });
+    }
+
+    /// The id, or the first of `id#2`, `id#3`, … that nothing else has.
+    fn unique(&mut self, wanted: String) -> String {
+        if self.ids.insert(wanted.clone()) {
+            return wanted;
+        }
+        let mut number = *self.counts.entry(wanted.clone()).or_insert(1);
+        loop {
+            number += 1;
+            let id = format!("{wanted}#{number}");
+            if self.ids.insert(id.clone()) {
+                self.counts.insert(wanted, number);
+                return id;
+            }
+        }
     }
 
     fn words<P: Prompt>(&self, content: &str, prompt: &P) -> Result<String, StoryError> {
@@ -187,10 +204,13 @@ impl<'a> Converter<'a> {
         let priority = self.priorities.system.of(instruction.priority);
         let content = instruction.content.clone();
         let text = self.words(&instruction.content, &InstructionText { content })?;
-        let phases = phases(
-            instruction.conditions.as_ref().or(instruction.metadata.as_ref()),
-            &["structured_context", "system_instructions", &position.to_string(), "conditions"],
-        )?;
+        let mut phases = Vec::new();
+        for (key, object) in
+            [("conditions", &instruction.conditions), ("metadata", &instruction.metadata)]
+        {
+            let path = ["structured_context", "system_instructions", &position.to_string(), key];
+            phases.extend(phases_in(object.as_ref(), &path)?);
+        }
         let draft = Draft {
             id: instruction.id.clone(),
             text,
@@ -221,13 +241,13 @@ impl<'a> Converter<'a> {
             }
             _ => element.content.clone(),
         };
-        let phases = phases(
+        let phases = phases_in(
             element.metadata.as_ref(),
             &["structured_context", "plot_elements", &position.to_string(), "metadata"],
         )?;
         let priority = self.priorities.plot.of(element.priority);
         let draft = Draft {
-            id: element.id.clone(),
+            id: element.id.clone().or_else(|| element.element_id.clone()),
             text,
             keep_end,
             type_name: element.type_name.clone(),
@@ -338,7 +358,7 @@ fn plot_kind(type_name: &str) -> ElementKind {
 }
 
 /// The phases named by `phase` or `phases` in a free-form object.
-fn phases(object: Option<&Map<String, Value>>, path: &[&str]) -> Result<Vec<Phase>, StoryError> {
+fn phases_in(object: Option<&Map<String, Value>>, path: &[&str]) -> Result<Vec<Phase>, StoryError> {
     let Some(object) = object else {
         return Ok(Vec::new());
     };

@@ -104,7 +104,10 @@ impl Converter<'_> {
     fn previous_chapter(&mut self, chapter: &PreviousChapter, position: usize) {
         let (kind, priority) = (ElementKind::Passage, self.priorities.plot.medium);
         let draft = Draft {
-            text: chapter.content.clone(),
+            text: match &chapter.title {
+                Some(title) if !title.trim().is_empty() => format!("{title}\n{}", chapter.content),
+                _ => chapter.content.clone(),
+            },
             keep_end: KeepEnd::End,
             type_name: "chapter".to_owned(),
             ..Draft::new(kind, Layer::RecentStory, STORY_READERS, priority)
