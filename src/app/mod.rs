@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -121,6 +122,12 @@ impl App {
             hard_stop.cancel();
         });
         let closed = self.state.lifecycle.hard_stop.clone();
+        // A token is a small packet; it must not wait for the one before to be acknowledged.
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!("TCP_NODELAY can't be set: {error}");
+            }
+        });
         let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         // Streams end themselves at the hard stop; a peer that neither reads nor writes would keep
         // its connection open for good.

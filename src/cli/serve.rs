@@ -1,5 +1,6 @@
 //! `rhapsode serve`.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -74,7 +75,9 @@ fn greet(config: &Config, address: SocketAddr) {
     tracing::info!(%address, "listening on http://{address}");
     let api = &config.server.api_v1_str;
     let version = env!("CARGO_PKG_VERSION");
-    println!(
+    // Nobody need be listening: a closed pipe must not end the server.
+    let _ = writeln!(
+        std::io::stdout(),
         "Rhapsode {version} listens on http://{address}
 
   docs    http://{address}/docs
