@@ -12,8 +12,8 @@ use crate::config::{Config, Effect};
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Also list every setting with its value and where it comes from
-    #[arg(long)]
-    settings: bool,
+    #[arg(long = "settings")]
+    lists_settings: bool,
 }
 
 impl Check {
@@ -29,7 +29,7 @@ impl Check {
             table.add_row([mark, check.what, &check.detail]);
         }
         println!("{table}");
-        if self.settings {
+        if self.lists_settings {
             println!("{}", settings(config));
         }
         let faulty = checks.iter().any(|check| check.verdict == Verdict::Fault);

@@ -80,3 +80,23 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Schemas(command) => command.run(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_setting_is_a_name_and_a_value() {
+        let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(setting("PORT=8001"), pair("PORT", "8001"));
+        assert_eq!(setting("HF_TOKEN=a=b"), pair("HF_TOKEN", "a=b"));
+        assert!(setting("PORT").is_err());
+    }
+}

@@ -100,7 +100,9 @@ impl Allocation {
         let mut needed = [TokenCount::ZERO; 5];
         let mut used = [TokenCount::ZERO; 5];
         for element in elements {
-            if element.outcome != Outcome::Dropped || element.reason == Reason::OverBudget {
+            if element.outcome != Outcome::Dropped
+                || matches!(element.reason, Reason::OverBudget | Reason::NoSentenceFits)
+            {
                 needed[element.layer.index()] += element.tokens;
             }
             used[element.layer.index()] += element.tokens_used;

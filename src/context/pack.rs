@@ -72,7 +72,7 @@ fn decide(
     }
     match sentences::cut(&element.text, room - LINE_END, element.keep_end, counter) {
         Some((text, tokens)) => Fate::Trimmed { text, tokens: tokens + LINE_END },
-        None => Fate::Dropped(Reason::OverBudget),
+        None => Fate::Dropped(Reason::NoSentenceFits),
     }
 }
 

@@ -91,6 +91,7 @@ pub enum Reason {
     HighPriority,
     FitsBudget,
     OverBudget,
+    NoSentenceFits,
     OtherAudience,
     OtherPhase,
     FilteredOut,
@@ -104,6 +105,9 @@ impl Reason {
             Self::HighPriority => "must be in",
             Self::FitsBudget => "fits its layer's budget",
             Self::OverBudget => "the layer's budget was used up by what matters more",
+            Self::NoSentenceFits => {
+                "what was left of the layer's budget holds none of its sentences"
+            }
             Self::OtherAudience => "not meant for this agent",
             Self::OtherPhase => "not meant for this phase",
             Self::FilteredOut => "the request's filters exclude it",

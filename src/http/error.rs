@@ -134,6 +134,25 @@ pub struct FieldFault {
     /// Keys and indices from the body on.
     pub path: Vec<Value>,
     pub message: String,
+    pub kind: FaultKind,
+}
+
+/// The kinds of faults that FastAPI's clients tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    NotJson,
+    Missing,
+    Wrong,
+}
+
+impl FaultKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::NotJson => "json_invalid",
+            Self::Missing => "missing",
+            Self::Wrong => "value_error",
+        }
+    }
 }
 
 impl FieldFault {
@@ -250,11 +269,7 @@ impl ApiError {
     }
 
     fn fastapi_detail(&self) -> Value {
-        let kind = match self.code {
-            Code::MalformedJson => "json_invalid",
-            _ => "value_error",
-        };
-        let item = |fault: &FieldFault| json!({ "loc": fault.location(), "msg": fault.message, "type": kind });
+        let item = |fault: &FieldFault| json!({ "loc": fault.location(), "msg": fault.message, "type": fault.kind.name() });
         self.faults.iter().map(item).collect()
     }
 }
@@ -279,6 +294,7 @@ impl From<StoryError> for ApiError {
                 let fault = |fault: crate::story::Fault| FieldFault {
                     path: fault.path.into_iter().map(key_or_index).collect(),
                     message: fault.message,
+                    kind: FaultKind::Wrong,
                 };
                 Self::invalid(faults.into_iter().take(MOST_FAULTS).map(fault).collect())
             }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::{ApiError, Code, FieldFault, MOST_FAULTS};
+use super::error::{ApiError, Code, FaultKind, FieldFault, MOST_FAULTS};
 
 /// Only bodies up to this size are held against the schema: a validator collects every fault, and a
 /// large body can have millions.
@@ -74,14 +74,16 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> 
     };
     if faults.is_empty() {
         let path = refused.path().iter().filter_map(step).collect();
-        faults.push(FieldFault { path, message: shortened(&refused.inner().to_string()) });
+        let message = shortened(&refused.inner().to_string());
+        faults.push(FieldFault { path, message, kind: FaultKind::Wrong });
     }
     Err(ApiError::invalid(faults))
 }
 
 fn malformed(error: &serde_json::Error) -> ApiError {
     let message = format!("the body is not valid JSON: {error}");
-    let fault = FieldFault { path: Vec::new(), message: message.clone() };
+    let kind = FaultKind::NotJson;
+    let fault = FieldFault { path: Vec::new(), message: message.clone(), kind };
     ApiError { faults: vec![fault], ..ApiError::new(Code::MalformedJson, message) }
 }
 
@@ -118,8 +120,18 @@ fn collect_faults(error: &ValidationError<'_>, faults: &mut Vec<FieldFault>) {
         LocationSegment::Property(key) => Value::from(key.as_ref()),
         LocationSegment::Index(index) => Value::from(index),
     });
-    let message = shortened(&error.masked_with("the value").to_string());
-    faults.push(FieldFault { path: path.collect(), message });
+    let mut path: Vec<_> = path.collect();
+    let mut kind = FaultKind::Wrong;
+    let message = match error.kind() {
+        ValidationErrorKind::Required { property } => {
+            path.push(property.clone());
+            kind = FaultKind::Missing;
+            "is required".to_owned()
+        }
+        ValidationErrorKind::Enum { options } => format!("must be one of {options}"),
+        _ => error.masked_with("the value").to_string(),
+    };
+    faults.push(FieldFault { path, message: shortened(&message), kind });
 }
 
 fn step(segment: &serde_path_to_error::Segment) -> Option<Value> {

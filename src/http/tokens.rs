@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TokenLimits;
-use super::error::{ApiError, FieldFault};
+use super::error::{ApiError, FaultKind, FieldFault};
 use super::extract::JsonBody;
 use crate::engine::{Engine, EngineError};
 use crate::tokens::strategy::{ContentType, CountingStrategy, adjusted};
@@ -369,6 +369,7 @@ fn check_sizes<'a>(
         .map(|(index, _)| FieldFault {
             path: vec![field.into(), index.into()],
             message: format!("has more than {MOST_CHARACTERS} characters; split it"),
+            kind: FaultKind::Wrong,
         })
         .collect();
     if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
@@ -376,7 +377,8 @@ fn check_sizes<'a>(
 
 fn invalid(path: &[&str], message: &str) -> ApiError {
     let path = path.iter().map(|&step| step.into()).collect();
-    ApiError::invalid(vec![FieldFault { path, message: message.to_owned() }])
+    let kind = FaultKind::Wrong;
+    ApiError::invalid(vec![FieldFault { path, message: message.to_owned(), kind }])
 }
 
 fn counter(tokenizers: &Tokenizers) -> Result<Arc<dyn TokenCounter>, ApiError> {

@@ -52,7 +52,7 @@ async fn every_fault_has_its_path() {
         [
             "/plotPoint",
             "/structured_context/character_contexts/0/current_state",
-            "/structured_context/plot_elements/0",
+            "/structured_context/plot_elements/0/content",
             "/structured_context/plot_elements/1/priority",
             "/structured_context/user_requests",
         ]
@@ -66,7 +66,10 @@ async fn every_fault_has_its_path() {
 async fn a_body_without_a_context_is_told_what_is_missing() {
     let answer = app().await.post_json(PATH, &json!({})).await;
     assert_eq!(answer.status, 422);
-    assert!(answer.text.contains("structured_context"), "{}", answer.text);
+    let problem = answer.json();
+    assert_eq!(paths(&problem), ["/structured_context"]);
+    assert_eq!(problem["detail"][0]["type"], "missing");
+    assert_eq!(problem["detail"][0]["loc"], json!(["body", "structured_context"]));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@
 mod architecture;
 mod bad_input;
 mod chapter;
+mod command_line;
 mod documents;
 mod engine_llama;
 mod health;
