@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use rhapsode::app::{App, Parts};
 use rhapsode::clock::Clock;
 use rhapsode::config::Config;
@@ -106,6 +107,23 @@ impl TestApp {
         let answer = self.post(path, body.borrow().to_string()).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         events_of(&answer.text)
+    }
+
+    /// The receipt of a job whose first text was seen; the rest is not waited for.
+    pub(crate) async fn receipt_once_writing(&self, path: &str, body: impl Borrow<Value>) -> Value {
+        let response = self.send(path, body.borrow().to_string(), "*/*").await;
+        assert_eq!(response.status(), 200);
+        let mut frames = response.bytes_stream();
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains(r#"{"type":"partial""#) {
+            seen.extend(frames.next().await.expect("text comes").expect("a whole frame"));
+        }
+        let seen = String::from_utf8_lossy(&seen);
+        // The last frame may have come in part.
+        let whole = seen.rfind("\n\n").map_or("", |end| &seen[..end]);
+        let events = events_of(whole);
+        let context = events.iter().find(|event| event["type"] == "context");
+        context.expect("a receipt comes before the text")["receipt"].clone()
     }
 
     pub(crate) async fn send(
