@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use crate::app::checks::{self, Depth, Verdict};
 use crate::app::{App, Parts, signals};
 use crate::config::Config;
+use crate::http::CHAPTER_EXAMPLE;
 use crate::prompts::Prompts;
 
 #[derive(Debug, Args)]
@@ -67,9 +68,6 @@ async fn passes_checks(config: &Config) -> bool {
     passes
 }
 
-/// The smallest request that shows what a context is.
-const EXAMPLE: &str = r#"{"structured_context": {"plot_elements": [{"type": "scene", "content": "Hero enters forest", "priority": "high"}], "character_contexts": [{"character_id": "hero", "character_name": "Aria", "current_state": "determined"}], "user_requests": [{"type": "instruction", "content": "Add sensory details", "priority": "high"}]}}"#;
-
 /// What to open, and something to type. On standard output: the log goes to standard error.
 fn greet(config: &Config, address: SocketAddr) {
     tracing::info!(%address, "listening on http://{address}");
@@ -85,7 +83,7 @@ fn greet(config: &Config, address: SocketAddr) {
 
 A chapter, streamed as it is written:
 
-  curl -N http://{address}{api}/generate-chapter -H 'Content-Type: application/json' -d '{EXAMPLE}'
+  curl -N http://{address}{api}/generate-chapter -H 'Content-Type: application/json' -d '{CHAPTER_EXAMPLE}'
 "
     );
 }

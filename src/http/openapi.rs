@@ -1,5 +1,7 @@
 //! The OpenAPI 3.1 document, put together from the table of routes and the types' JSON Schemas.
 
+use std::str::FromStr as _;
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -68,6 +70,9 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
             "required": true,
             "content": { "application/json": { "schema": schema(request) } },
         });
+        if let Some(example) = endpoint.example.and_then(|text| Value::from_str(text).ok()) {
+            operation["requestBody"]["content"]["application/json"]["example"] = example;
+        }
     }
     let parameters = parameters(endpoint);
     if !parameters.is_empty() {

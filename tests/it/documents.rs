@@ -93,6 +93,23 @@ async fn what_goes_over_the_wire_matches_the_schemas() {
     assert_valid("Problem.json", &problem);
 }
 
+#[tokio::test]
+async fn what_the_docs_suggest_to_try_works() {
+    let app = app().await;
+    let document = app.get("/api/v1/openapi.json").await.json();
+    let mut tried = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let body = &methods["post"]["requestBody"]["content"]["application/json"];
+        if body.is_object() {
+            assert!(body["example"].is_object(), "{path} has no example");
+            let answer = app.post_json(path, &body["example"]).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 3);
+}
+
 #[test]
 fn every_example_matches_its_schema() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
