@@ -102,8 +102,8 @@ fn schemas(config: &Config) -> Check {
 
 fn database(config: &Config) -> Check {
     const WHAT: &str = "database";
-    match Store::open(&config.server.db_path) {
-        Ok(_) => Check::new(WHAT, Verdict::Ok, format!("in {}", config.server.db_path.display())),
+    match Store::inspect(&config.server.db_path) {
+        Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
         Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
     }
 }

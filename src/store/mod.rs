@@ -3,10 +3,11 @@
 //!
 //! Migrations only go forward. A file of a later version is refused, never touched.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 /// In order; `user_version` counts how many have run. Never edit one that was released: append.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_receipts.sql")];
@@ -50,6 +51,24 @@ impl Store {
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
+    /// Looks at the file in this folder and changes nothing; tells what [`Store::open`] would find.
+    pub fn inspect(folder: &Path) -> Result<String, StoreError> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Ok(format!("{} will be made", path.display()));
+        }
+        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let found = version(&connection)?;
+        let known = newest(MIGRATIONS);
+        match found.cmp(&known) {
+            Ordering::Greater => Err(StoreError::FromTheFuture { path, found, known }),
+            Ordering::Equal => Ok(path.display().to_string()),
+            Ordering::Less => {
+                Ok(format!("{} will be brought from schema {found} to {known}", path.display()))
+            }
+        }
+    }
+
     /// Runs `work` on the connection, off the async threads.
     pub async fn run<T: Send + 'static>(
         &self,
@@ -71,8 +90,8 @@ fn migrate(
 ) -> Result<(), StoreError> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    let found = version(&transaction)?;
+    let known = newest(migrations);
     if found > known {
         return Err(StoreError::FromTheFuture { path: path.to_owned(), found, known });
     }
@@ -82,6 +101,14 @@ fn migrate(
     transaction.pragma_update(None, "user_version", known)?;
     transaction.commit()?;
     Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn newest(migrations: &[&str]) -> u32 {
+    u32::try_from(migrations.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -95,9 +122,7 @@ mod tests {
             let path = Path::new("memory");
             migrate(&mut connection, path, &MIGRATIONS[..earlier]).unwrap();
             migrate(&mut connection, path, MIGRATIONS).unwrap();
-            let version: u32 =
-                connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-            assert_eq!(version as usize, MIGRATIONS.len());
+            assert_eq!(version(&connection).unwrap(), newest(MIGRATIONS));
         }
     }
 
@@ -107,8 +132,21 @@ mod tests {
         drop(Store::open(folder.path()).unwrap());
         let file = Connection::open(folder.path().join(FILE)).unwrap();
         file.pragma_update(None, "user_version", 999).unwrap();
-        let error = Store::open(folder.path()).err().unwrap();
-        assert!(matches!(error, StoreError::FromTheFuture { found: 999, .. }), "{error}");
+        for error in [
+            Store::open(folder.path()).err().unwrap(),
+            Store::inspect(folder.path()).err().unwrap(),
+        ] {
+            assert!(matches!(error, StoreError::FromTheFuture { found: 999, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn looking_at_a_database_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Store::inspect(folder.path()).unwrap().contains("will be made"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(Store::open(folder.path()).unwrap());
+        assert!(!Store::inspect(folder.path()).unwrap().contains("will be"));
     }
 
     #[test]
