@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 use rhapsode::engine::{EngineError, EngineState, FinishReason};
 use rhapsode::tokens::TokenCount;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use crate::support::{PATIENCE, Scripted, documented_request, events_of, types_of};
@@ -161,6 +162,20 @@ async fn shutting_down_ends_open_streams_with_an_event() {
     });
     assert_eq!(events.last().unwrap()["error_code"], "SHUTTING_DOWN");
     timeout(PATIENCE, call.cancelled()).await.expect("the generation is cancelled");
+    timeout(PATIENCE, app.server).await.expect("the server ends").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_stalls_does_not_keep_the_server_from_ending() {
+    let Scripted { app, .. } = Scripted::start(&[]).await;
+    let address = app.base.strip_prefix("http://").unwrap();
+    let mut stalled = tokio::net::TcpStream::connect(address).await.unwrap();
+    let half = b"POST /api/v1/generate-chapter HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    stalled.write_all(half).await.unwrap();
+    // Answered by the same server, so the stalled connection was accepted before.
+    assert_eq!(app.get("/health").await.status, 200);
+    app.stop.cancel();
+    app.stop_now.cancel();
     timeout(PATIENCE, app.server).await.expect("the server ends").unwrap().unwrap();
 }
 
