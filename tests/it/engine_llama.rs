@@ -73,6 +73,11 @@ pub(crate) fn request(prompt: &str, max_tokens: usize) -> GenerateRequest {
     }
 }
 
+/// A request whose prompt alone takes seconds to read.
+fn slow_request() -> GenerateRequest {
+    request(&"The old town slept under the rain. ".repeat(200), 400)
+}
+
 /// Queues the request, waiting while other tests fill the queue.
 async fn submit(request: GenerateRequest) -> Generation {
     let engine = engine();
@@ -177,7 +182,7 @@ async fn a_schema_that_cannot_be_enforced_is_an_error() {
 async fn a_prompt_nobody_waits_for_is_not_read_to_its_end() {
     let engine = LlamaEngine::start(settings()).unwrap();
     wait_until_loaded(&engine);
-    let long = request(&"The old town slept under the rain. ".repeat(200), 4);
+    let long = slow_request();
     let mut dropped = engine.submit(long.clone()).unwrap();
     assert!(matches!(dropped.next().await, Some(Event::Started { .. })));
     drop(dropped);
@@ -294,7 +299,7 @@ async fn a_longer_prompt_with_the_same_beginning_is_read_from_where_it_differs()
 async fn a_full_queue_refuses_and_who_leaves_makes_room() {
     let engine = LlamaEngine::start(LlamaSettings { queue_size: 1, ..settings() }).unwrap();
     wait_until_loaded(&engine);
-    let mut running = engine.submit(request("Count to one thousand.", 1_000)).unwrap();
+    let mut running = engine.submit(slow_request()).unwrap();
     assert!(matches!(running.next().await, Some(Event::Started { .. })));
     let waiting = engine.submit(request("Hello.", 5)).unwrap();
     let refused = engine.submit(request("Hello again.", 5)).unwrap_err();
@@ -307,7 +312,7 @@ async fn a_full_queue_refuses_and_who_leaves_makes_room() {
 async fn an_engine_that_goes_away_ends_its_requests() {
     let engine = LlamaEngine::start(settings()).unwrap();
     wait_until_loaded(&engine);
-    let mut running = engine.submit(request("Count to one thousand.", 1_000)).unwrap();
+    let mut running = engine.submit(slow_request()).unwrap();
     let mut waiting = engine.submit(request("Hello.", 5)).unwrap();
     assert!(matches!(running.next().await, Some(Event::Started { .. })));
     drop(engine);
