@@ -13,7 +13,8 @@ use crate::support::{TestApp, documented_request, types_of};
 const PATH: &str = "/api/v1/generate-chapter";
 
 async fn app(settings_in_use: &[(&str, &str)]) -> (TestApp, Arc<LlamaEngine>) {
-    let window = TokenCount::new(4096);
+    // Reading a full window is most of what these tests wait for.
+    let window = TokenCount::new(2048);
     let engine = Arc::new(LlamaEngine::start(LlamaSettings { window, ..settings() }).unwrap());
     wait_until_loaded(&engine);
     let app = TestApp::start(Arc::clone(&engine) as Arc<dyn Engine>, settings_in_use).await;
@@ -69,8 +70,8 @@ async fn a_story_many_times_the_window_still_gets_its_chapter() {
     let receipt = app.receipt_once_writing(PATH, &request).await;
     let prompt = receipt["prompt"]["tokens"].as_u64().unwrap();
     let reserved = receipt["budget"]["reserved_for_answer"].as_u64().unwrap();
-    assert!(prompt + reserved <= 4096, "{receipt}");
-    assert!(prompt > 3_000, "the window is put to use: {prompt}");
+    assert!(prompt + reserved <= 2048, "{receipt}");
+    assert!(prompt > 1_300, "the window is put to use: {prompt}");
 }
 
 #[tokio::test]
@@ -99,7 +100,7 @@ async fn a_counter_that_is_not_the_models_still_keeps_the_prompt_within_the_wind
     let request = json!({"plotPoint": "Numbers.", "structured_context": {
         "plot_elements": [{"type": "scene", "content": digits}]}});
     let receipt = app.receipt_once_writing(PATH, &request).await;
-    assert!(receipt["prompt"]["tokens"].as_u64().unwrap() <= 4096 - 500);
+    assert!(receipt["prompt"]["tokens"].as_u64().unwrap() <= 2048 - 500);
     assert!(
         receipt["notes"][0].as_str().unwrap().contains("assembled again"),
         "{}",
