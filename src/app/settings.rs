@@ -118,7 +118,7 @@ pub(super) fn http(config: &Config) -> HttpParts {
         http: HttpSettings {
             api_prefix: server.api_v1_str.trim_end_matches('/').to_owned(),
             cors_origins: server.cors_origins.clone(),
-            max_request_bytes: usize::try_from(server.max_request_bytes.0).unwrap_or(usize::MAX),
+            max_request_bytes: server.max_request_bytes.as_usize(),
             debug: server.debug,
         },
         token_limits: TokenLimits {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::check::table;
 use crate::config::Config;
 use crate::models::{
-    self, CATALOGUE, DEFAULT_HUB_ENDPOINT, ModelSource, ModelState, PullSettings, Scrutiny,
+    self, CatalogueModel, DEFAULT_HUB_ENDPOINT, ModelSource, ModelState, PullSettings, Scrutiny,
     TerminalProgress,
 };
 
@@ -63,7 +63,7 @@ impl Pull {
     async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let mut names = self.models;
         if self.default {
-            names.extend(CATALOGUE.iter().map(|model| model.name.to_owned()));
+            names.extend(CatalogueModel::defaults().map(|model| model.name.to_owned()));
         }
         let endpoint = config.engine.hf_endpoint.clone();
         let settings = PullSettings {

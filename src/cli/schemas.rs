@@ -49,11 +49,12 @@ fn generated() -> BTreeMap<PathBuf, String> {
 }
 
 fn write(folder: &Path) -> anyhow::Result<ExitCode> {
-    for stale in stale_schemas(folder) {
+    let generated = generated();
+    for stale in stale_schemas(folder, &generated) {
         std::fs::remove_file(&stale).with_context(|| stale.display().to_string())?;
         println!("removed {}", stale.display());
     }
-    for (path, content) in generated() {
+    for (path, content) in generated {
         let path = folder.join(path);
         if std::fs::read_to_string(&path).is_ok_and(|there| there == content) {
             continue;
@@ -68,12 +69,13 @@ fn write(folder: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn check(folder: &Path) -> ExitCode {
-    let differing = generated().into_iter().filter_map(|(path, content)| {
+    let generated = generated();
+    let differing = generated.iter().filter_map(|(path, content)| {
         let path = folder.join(path);
         let there = std::fs::read_to_string(&path);
-        (!there.is_ok_and(|there| there == content)).then_some(path)
+        (!there.is_ok_and(|there| there == *content)).then_some(path)
     });
-    let faulty: Vec<_> = differing.chain(stale_schemas(folder)).collect();
+    let faulty: Vec<_> = differing.chain(stale_schemas(folder, &generated)).collect();
     for path in &faulty {
         eprintln!("{} is not as the code has it; run `rhapsode schemas write`", path.display());
     }
@@ -81,8 +83,7 @@ fn check(folder: &Path) -> ExitCode {
 }
 
 /// Schemas of types that no longer exist.
-fn stale_schemas(folder: &Path) -> Vec<PathBuf> {
-    let generated = generated();
+fn stale_schemas(folder: &Path, generated: &BTreeMap<PathBuf, String>) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder.join("schemas")) else {
         return Vec::new();
     };

@@ -40,14 +40,13 @@ pub(super) fn pack(
     let mut left = Layer::ALL.map(|layer| allocation.of(layer));
     let mut ranked = open;
     ranked.sort_by(|&one, &other| rank(&elements[one], &elements[other], rules.prefer_recent));
-    for must_be_in in [true, false] {
-        for &index in ranked.iter().filter(|&&index| is_high(&elements[index]) == must_be_in) {
-            let element = &elements[index];
-            let room = &mut left[allocation.pot(element.layer).index()];
-            let fate = decide(element, must_be_in, *room, counter);
-            *room = *room - taken(element, &fate);
-            fates[index] = Some(fate);
-        }
+    // By priority, so whatever must be in comes before what may be cut.
+    for index in ranked {
+        let element = &elements[index];
+        let room = &mut left[allocation.pot(element.layer).index()];
+        let fate = decide(element, is_high(element), *room, counter);
+        *room = *room - taken(element, &fate);
+        fates[index] = Some(fate);
     }
     Ok(allocation)
 }

@@ -117,7 +117,7 @@ fn server_sent_events<T: Serialize + Send + 'static>(
     events: impl Stream<Item = StoryEvent<T>> + Send + 'static,
 ) -> Response {
     let frames = events.map(|event| {
-        let event = WireEvent::from(event);
+        let event = WireEvent::tell(event);
         // The types are ours and have only string keys, so they can be written as JSON.
         Ok::<_, Infallible>(Event::default().json_data(event).unwrap_or_default())
     });

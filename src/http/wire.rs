@@ -40,8 +40,9 @@ pub(super) enum Completion {
     Complete,
 }
 
-impl<T> From<StoryEvent<T>> for WireEvent<T> {
-    fn from(event: StoryEvent<T>) -> Self {
+impl<T> WireEvent<T> {
+    /// The event for the wire; an error is logged here, since no response carries it to the layers.
+    pub(super) fn tell(event: StoryEvent<T>) -> Self {
         match event {
             StoryEvent::Status { phase, message, progress } => {
                 Self::Status { phase, message: message.to_owned(), progress }

@@ -13,6 +13,7 @@ use super::{ContextMetadata, Fault, JobPhase, StoryError, StoryEvent, StoryServi
 use crate::agents::writer;
 use crate::context::{Agent, Filter};
 use crate::engine::{EngineError, Event, FinishReason, Finished, Timings, Usage};
+use crate::telemetry;
 
 /// A request for a chapter.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -137,7 +138,7 @@ impl Chapter {
         written: &str,
         finished: &Finished,
     ) -> Result<GenerateChapterResponse, StoryError> {
-        tracing::trace!(target: "rhapsode::generation", content = written, "answer");
+        tracing::trace!(target: telemetry::GENERATION, content = written, "answer");
         let chapter_text = writer::chapter_text(written).to_owned();
         if chapter_text.is_empty() {
             return Err(StoryError::EmptyAnswer);

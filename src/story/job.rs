@@ -15,6 +15,7 @@ use crate::context::{
 };
 use crate::engine::{EngineError, GenerateRequest, Generation, Message, milliseconds};
 use crate::prompts::PromptError;
+use crate::telemetry;
 use crate::tokens::{TokenCount, TokenCounter};
 
 /// How often a prompt that came out too long is assembled anew with less room. The first try counts
@@ -203,7 +204,7 @@ impl StoryService {
     fn generate_request(&self, job: &Job<'_>, messages: Vec<Message>) -> GenerateRequest {
         for message in &messages {
             tracing::trace!(
-                target: "rhapsode::generation",
+                target: telemetry::GENERATION,
                 role = ?message.role,
                 content = message.content,
                 "prompt"
