@@ -46,8 +46,9 @@ pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("{address} can't be listened on; choose another HOST or PORT"))?;
     let app = App::new(&config, Parts::of(&config, prompts)?);
-    greet(&config, listener.local_addr()?);
+    // Who has read the greeting may send a signal.
     let (stop, stop_now) = signals()?;
+    greet(&config, listener.local_addr()?);
     app.serve(listener, stop, stop_now).await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
