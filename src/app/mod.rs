@@ -4,6 +4,7 @@ pub mod checks;
 mod settings;
 mod shutdown;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -128,7 +129,8 @@ impl App {
                 tracing::debug!("TCP_NODELAY can't be set: {error}");
             }
         });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
         // Streams end themselves at the hard stop; a peer that neither reads nor writes would keep
         // its connection open for good.
         let served = tokio::select! {
@@ -175,6 +177,12 @@ pub fn llama_settings(config: &Config, model_path: PathBuf, clock: Clock) -> Lla
         gpu_layers: u32::try_from(engine.llm_n_gpu_layers).ok(),
         threads: engine.llm_n_threads.map(|threads| threads as usize),
         queue_size: engine.llm_queue_size,
+        parallel: engine.llm_parallel,
+        kv_tokens: engine.llm_kv_tokens.map(Into::into),
+        flash_attention: settings::flash_attention(engine.llm_flash_attention),
+        reproducible: engine.llm_reproducible,
+        states_folder: Some(config.server.db_path.join("prefixes")),
+        states_capacity: engine.llm_cache_capacity.get(),
         verbose: engine.llm_verbose,
         clock,
     }

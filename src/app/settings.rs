@@ -7,6 +7,7 @@ use crate::agents::Profile;
 use crate::config::{self, Config};
 use crate::context::{AllocationMode, LayerBudgets, OverflowStrategy, Priority};
 use crate::engine::Sampling;
+use crate::engine::llama::FlashAttention;
 use crate::http::{HttpSettings, TokenLimits};
 use crate::story::{Levels, Priorities, StorySettings};
 use crate::telemetry::LogSettings;
@@ -91,6 +92,14 @@ fn sampling(config: &Config, temperature: f32) -> Sampling {
         presence_penalty: 0.0,
         frequency_penalty: 0.0,
         seed: 0,
+    }
+}
+
+pub(super) fn flash_attention(choice: config::FlashAttention) -> FlashAttention {
+    match choice {
+        config::FlashAttention::Auto => FlashAttention::Auto,
+        config::FlashAttention::On => FlashAttention::On,
+        config::FlashAttention::Off => FlashAttention::Off,
     }
 }
 

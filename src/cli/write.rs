@@ -18,7 +18,7 @@ use crate::app::checks::wait_until_loaded;
 use crate::app::{App, Parts};
 use crate::config::Config;
 use crate::context::{Outcome, Receipt};
-use crate::engine::{EngineState, FinishReason};
+use crate::engine::{ClientId, EngineState, FinishReason};
 use crate::prompts::Prompts;
 use crate::story::StoryEvent;
 use crate::story::generate_chapter::{GenerateChapterRequest, GenerateChapterResponse};
@@ -72,7 +72,8 @@ async fn write(
     request: GenerateChapterRequest,
     page: &mut Typesetter,
 ) -> anyhow::Result<GenerateChapterResponse> {
-    let chapter = Arc::clone(&app.state.story).generate_chapter(request).await?;
+    let chapter =
+        Arc::clone(&app.state.story).generate_chapter(request, ClientId::default()).await?;
     follow(chapter.write(), page).await
 }
 

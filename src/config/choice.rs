@@ -53,6 +53,16 @@ macro_rules! choices {
 }
 
 choices! {
+    /// Whether flash attention computes.
+    FlashAttention {
+        /// On where layers are on a GPU.
+        Auto = "auto",
+        /// Always.
+        On = "on" | "true",
+        /// Never.
+        Off = "off" | "false",
+    }
+
     /// The least important events that the log shows.
     LogLevel {
         /// Everything but prompts and outputs, which `LLM_VERBOSE_GENERATION` adds.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::choice::FlashAttention;
 use super::section::section;
 use super::value::{ByteCount, Secret};
 
@@ -31,7 +32,8 @@ section! {
     /// Number of the model's layers that are put on the GPU: -1 all, 0 none.
     llm_n_gpu_layers: i32 = -1, at_least(-1);
 
-    /// Number of CPU threads that compute. When unset, the engine chooses by the machine's cores.
+    /// Number of CPU threads that compute. When unset, the engine measures how many the machine
+    /// really gives, at most one for each core, and follows when neighbours come and go.
     llm_n_threads: Option<u32> = None, at_least(1), also(&["MODEL_THREADS"]);
 
     /// Sampling temperature for requests and agents that name none: 0 always takes the likeliest
@@ -59,12 +61,32 @@ section! {
     /// Number of requests that may wait for the model; one more is refused with status 429.
     llm_queue_size: usize = 32, within(1, 10_000);
 
+    /// Number of requests that are read and written at the same time. One client gets at most one
+    /// fewer, so that another never waits for all of them.
+    llm_parallel: usize = 8, within(1, 32);
+
+    /// Tokens that the KV cache holds for all requests together. Requests that don't fit beside
+    /// those that run wait. When unset, it is one context window; a larger cache takes more memory
+    /// and lets more long requests run at once.
+    llm_kv_tokens: Option<u32> = None, within(256, 16_777_216);
+
+    /// Whether flash attention computes. `auto` is `on` where layers are on a GPU and `off`
+    /// elsewhere: on a CPU `off` is faster for one long context and for many agents over the same
+    /// one, `on` for many clients with long contexts of their own.
+    llm_flash_attention: FlashAttention = FlashAttention::Auto;
+
+    /// Whether the same request with the same seed gives the same text whatever else is computed at
+    /// the same time or was computed before. On a CPU it costs up to a third of the speed at which
+    /// long prompts are read. Otherwise rounding may tip the choice between two likely words.
+    llm_reproducible: bool = false;
+
     /// Seconds that one generation may take before it is stopped.
     llm_generation_timeout_seconds: u64 = 1800, within(1, 86_400);
 
-    /// Bytes of disk for the states of prompts seen before, so that the next prompt with the same
-    /// beginning starts sooner. 0 turns it off.
-    llm_cache_capacity: ByteCount = ByteCount::gib(2), waits_for("the prefix cache on disk");
+    /// Bytes of disk, under `DB_PATH`, for the states of prompts seen before, so that the next
+    /// prompt with the same beginning starts sooner, after a restart too. The files tell what was
+    /// in the prompts. 0 keeps none.
+    llm_cache_capacity: ByteCount = ByteCount::gib(2);
 
     /// Whether llama.cpp's own log lines appear in the server's log.
     llm_verbose: bool = false;

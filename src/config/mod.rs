@@ -33,7 +33,9 @@ use section::{Section, Visitor};
 
 pub use agents::Agents;
 pub use archive::Archive;
-pub use choice::{AllocationMode, LogFormat, LogLevel, OverflowStrategy, TokenizerChoice};
+pub use choice::{
+    AllocationMode, FlashAttention, LogFormat, LogLevel, OverflowStrategy, TokenizerChoice,
+};
 pub use context::Context;
 pub use distillation::Distillation;
 pub use engine::Engine;

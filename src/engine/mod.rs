@@ -45,6 +45,8 @@ pub trait Engine: Send + Sync + 'static {
 /// What an engine is asked to write.
 #[derive(Clone, Debug)]
 pub struct GenerateRequest {
+    /// Who asks. Clients take turns, however much each asks for.
+    pub client: ClientId,
     pub messages: Vec<Message>,
     pub sampling: Sampling,
     /// Most tokens to write; the window may end it earlier.
@@ -53,8 +55,22 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// A JSON Schema that the answer must match, enforced while sampling.
     pub json_schema: Option<Arc<serde_json::Value>>,
+    /// Whether the answer mostly repeats the prompt, as a chapter with one change does. Then its
+    /// tokens are drafted from there and checked many at a time. It changes the time it takes,
+    /// nothing else; for other answers it takes more.
+    pub prompt_lookup: bool,
     /// When to give up, waiting included.
     pub deadline: Option<Instant>,
+}
+
+/// Tells the engine's clients apart, so that it can be fair between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClientId(Arc<str>);
+
+impl ClientId {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -162,12 +178,44 @@ pub struct EngineStatus {
     pub running: usize,
     /// Tokens a second written by the last requests, averaged.
     pub tokens_per_second: f64,
+    pub counters: EngineCounters,
     /// How much of the model file is read, 0 to 1, while `loading`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<f32>,
     /// What is wrong and what to do, while `failed` or `absent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// What an engine counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EngineCounters {
+    /// Requests that were begun.
+    pub requests: u64,
+    /// Of those, the ones whose prompt began with something read before.
+    pub prefix_hits: u64,
+    /// Prompt tokens that so were not read again.
+    pub cached_tokens: u64,
+    /// Of those, the ones that came from disk.
+    pub restored_tokens: u64,
+    /// Tokens that had to leave the KV cache for others.
+    pub evicted_tokens: u64,
+    /// Tokens guessed by prompt lookup.
+    pub drafted_tokens: u64,
+    /// Of those, the ones that were right.
+    pub accepted_tokens: u64,
+    /// Batches computed.
+    pub steps: u64,
+    /// Milliseconds that one takes, on average.
+    pub step_ms: f64,
+    /// Tokens that the KV cache holds.
+    pub kv_used: usize,
+    /// Tokens that it can hold.
+    pub kv_size: usize,
+    /// Threads that compute at present.
+    pub threads: usize,
+    /// How often the engine's thread panicked and started again.
+    pub restarts: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::{
-    Engine, EngineError, EngineState, EngineStatus, Event, EventSender, FinishReason, Finished,
-    GenerateRequest, Generation, Message, Timings, Usage,
+    Engine, EngineCounters, EngineError, EngineState, EngineStatus, Event, EventSender,
+    FinishReason, Finished, GenerateRequest, Generation, Message, Timings, Usage,
 };
 use crate::tokens::{Estimate, TokenCount, TokenCounter};
 
@@ -42,6 +42,7 @@ impl ScriptedEngine {
             waiting: 0,
             running: 0,
             tokens_per_second: 0.0,
+            counters: EngineCounters::default(),
             progress: None,
             error: None,
         };

@@ -2,6 +2,7 @@
 //! calls one thing, and maps.
 
 mod answer;
+mod client;
 mod docs;
 mod error;
 mod extract;

@@ -12,7 +12,7 @@ use super::job::{Job, QueuedJob};
 use super::{ContextMetadata, Fault, JobPhase, StoryError, StoryEvent, StoryService};
 use crate::agents::writer;
 use crate::context::{Agent, Filter};
-use crate::engine::{EngineError, Event, FinishReason, Finished, Timings, Usage};
+use crate::engine::{ClientId, EngineError, Event, FinishReason, Finished, Timings, Usage};
 use crate::telemetry;
 
 /// A request for a chapter.
@@ -68,8 +68,9 @@ impl StoryService {
     pub async fn generate_chapter(
         self: Arc<Self>,
         request: GenerateChapterRequest,
+        client: ClientId,
     ) -> Result<Chapter, StoryError> {
-        tokio::task::spawn_blocking(move || self.queue_chapter(&request))
+        tokio::task::spawn_blocking(move || self.queue_chapter(&request, &client))
             .await
             .map_err(|_| StoryError::Lost)?
     }
@@ -77,10 +78,12 @@ impl StoryService {
     fn queue_chapter(
         self: Arc<Self>,
         request: &GenerateChapterRequest,
+        client: &ClientId,
     ) -> Result<Chapter, StoryError> {
         let config = request.context_processing_config.clone().unwrap_or_default();
         let plot_point = plot_point(request, &self.filter(&config))?;
         let job = self.queue(&Job {
+            client,
             agent: Agent::Writer,
             profile: &self.settings.chapter,
             story: &request.structured_context,

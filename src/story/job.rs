@@ -13,7 +13,7 @@ use crate::context::{
     Agent, Assembly, BudgetReport, Element, Filter, Priority, PromptReport, Receipt, Rules,
     assemble,
 };
-use crate::engine::{EngineError, GenerateRequest, Generation, Message, milliseconds};
+use crate::engine::{ClientId, EngineError, GenerateRequest, Generation, Message, milliseconds};
 use crate::prompts::PromptError;
 use crate::telemetry;
 use crate::tokens::{TokenCount, TokenCounter};
@@ -38,6 +38,7 @@ impl QueuedJob {
 
 /// What distinguishes one job from another.
 pub(super) struct Job<'a> {
+    pub(super) client: &'a ClientId,
     pub(super) agent: Agent,
     pub(super) profile: &'a Profile,
     pub(super) story: &'a StructuredContext,
@@ -213,11 +214,13 @@ impl StoryService {
         let mut sampling = job.profile.sampling.clone();
         sampling.seed = self.ids.sampler_seed();
         GenerateRequest {
+            client: job.client.clone(),
             messages,
             sampling,
             max_tokens: job.profile.max_tokens,
             stop: job.stop.clone(),
             json_schema: None,
+            prompt_lookup: false,
             deadline: Some(Instant::now() + self.settings.generation_limit),
         }
     }

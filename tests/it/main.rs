@@ -14,6 +14,7 @@ mod bad_input;
 mod chapter;
 mod command_line;
 mod documents;
+mod engine_batching;
 mod engine_llama;
 mod health;
 mod licences;

@@ -120,6 +120,10 @@ TOKENIZER | auto | |
 LLM_QUEUE_SIZE | 32 | 1 | 10000
 LLM_GENERATION_TIMEOUT_SECONDS | 1800 | 1 | 86400
 LLM_MIN_P | 0.05 | 0.0 | 1.0
+LLM_PARALLEL | 8 | 1 | 32
+LLM_KV_TOKENS | | 256 | 16777216
+LLM_FLASH_ATTENTION | auto | |
+LLM_REPRODUCIBLE | false | |
 HF_ENDPOINT | | |
 HF_TOKEN | | |
 ";
@@ -219,7 +223,6 @@ fn effects_are_as_promised() {
                 "CONTEXT_ADAPTER_RATER_PROMPT_PRIORITY",
                 "CONTEXT_ADAPTER_EDITOR_PROMPT_PRIORITY",
                 "CONTEXT_ADAPTER_OUTPUT_PRIORITY",
-                "LLM_CACHE_CAPACITY",
                 "LLM_TEMPERATURE",
             ]
             .contains(&name);

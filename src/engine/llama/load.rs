@@ -29,10 +29,55 @@ pub struct LlamaSettings {
     /// `None` is one for each core this process may use.
     pub threads: Option<usize>,
     pub queue_size: usize,
+    /// Requests that are read and written at once, 1 to 32.
+    pub parallel: usize,
+    /// Tokens that the KV cache holds for all requests together, at least `window`; `None` is
+    /// `window`.
+    pub kv_tokens: Option<TokenCount>,
+    pub flash_attention: FlashAttention,
+    /// Whether an answer must not depend on what else is computed at the same time.
+    pub reproducible: bool,
+    /// Where states of the KV cache are kept for later; `None` keeps none.
+    pub states_folder: Option<PathBuf>,
+    /// Bytes that those may take; 0 keeps none.
+    pub states_capacity: u64,
     /// Whether llama.cpp's own log lines go to the server's log.
     pub verbose: bool,
     /// For chat templates that tell the model the date.
     pub clock: Clock,
+}
+
+/// Whether attention skips the tokens of other requests (on), or computes all and throws away what
+/// isn't wanted (off), which on CPUs is faster for one long context and for many forks of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlashAttention {
+    /// On where layers are on a GPU.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+/// How attention is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attention {
+    Plain,
+    Flash,
+    /// Slower for long prompts, but the same to the bit alone and in company.
+    Reproducible,
+}
+
+impl LlamaSettings {
+    pub(super) fn attention(&self) -> Attention {
+        let on_gpu = self.gpu_layers != Some(0)
+            && backend(self.verbose).is_ok_and(LlamaBackend::supports_gpu_offload);
+        match self.flash_attention {
+            _ if self.reproducible => Attention::Reproducible,
+            FlashAttention::On => Attention::Flash,
+            FlashAttention::Auto if on_gpu => Attention::Flash,
+            FlashAttention::Auto | FlashAttention::Off => Attention::Plain,
+        }
+    }
 }
 
 /// A model in memory, with what turns messages into its tokens.

@@ -1,25 +1,43 @@
 //! llama.cpp in process. One named thread owns the model's context; everyone else sends it requests
 //! and reads events. The only room that knows llama-cpp-2.
 //!
-//! Tokenizing and templates happen on the caller's thread, so that a prompt that can never fit is
-//! refused at once and a long one delays nobody else.
+//! A request goes through [`queue`] (fair between clients) to [`worker`]'s thread, where
+//! [`batching`] gives it a sequence in the [`tree`] of the KV cache and reads and writes it together
+//! with all others. What was read goes to disk ([`states`]); how many threads compute is measured
+//! ([`threads`]); answers that repeat their prompt are drafted from it ([`lookup`]).
+//!
+//! Templates, tokens and grammars are made on the caller's thread, so that a prompt that can never
+//! fit is refused at once and a long one delays nobody else.
 
+mod answer;
+mod batching;
+mod cache;
+mod counters;
 mod load;
+mod lookup;
 mod queue;
+mod running;
 mod sampler;
+mod states;
+mod threads;
+mod tree;
 mod vocabulary;
 mod worker;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
 
+use self::cache::Cache;
+use self::counters::Counters;
 use self::load::LoadedModel;
-pub use self::load::{LlamaSettings, inspect_model_file};
+pub use self::load::{FlashAttention, LlamaSettings, inspect_model_file};
 use self::queue::{Abandonable, Queue, Refused};
+use self::running::Stopped;
+use self::sampler::TokenSampler;
 use super::{
     Engine, EngineError, EngineState, EngineStatus, Event, EventSender, GenerateRequest,
     Generation, Message,
@@ -37,11 +55,14 @@ struct Shared {
     queue: Queue<Job>,
     phase: Mutex<Phase>,
     closing: AtomicBool,
-    running: AtomicUsize,
+    /// Requests that may run at once.
+    parallel: usize,
+    cache: Mutex<Cache>,
+    counters: Counters,
     tokens_per_second: Rate,
     seconds_per_request: Rate,
-    /// What the KV cache holds, for predictions.
-    cached: Mutex<Vec<LlamaToken>>,
+    #[cfg(test)]
+    panics_at_next_step: AtomicBool,
 }
 
 enum Phase {
@@ -56,8 +77,29 @@ struct Job {
     request: GenerateRequest,
     prompt: Vec<LlamaToken>,
     max_tokens: TokenCount,
+    sampler: TokenSampler,
     events: EventSender,
     queued_at: Instant,
+}
+
+impl Job {
+    /// Whether to go on with it.
+    fn check(&self, closing: bool) -> Result<(), Stopped> {
+        if self.events.is_cancelled() {
+            return Err(Stopped::Abandoned);
+        }
+        if closing {
+            return Err(Stopped::Failed(EngineError::ShuttingDown));
+        }
+        if self.request.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Stopped::Failed(EngineError::DeadlinePassed));
+        }
+        Ok(())
+    }
+
+    fn fail(self, error: EngineError) {
+        self.events.send(Event::Failed(error));
+    }
 }
 
 impl Abandonable for Job {
@@ -69,7 +111,8 @@ impl Abandonable for Job {
 impl LlamaEngine {
     /// Starts the thread and returns at once; [`Engine::status`] tells when the model is ready.
     pub fn start(settings: LlamaSettings) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::new(settings.queue_size, Phase::Loading { progress: 0.0 }));
+        let loading = Phase::Loading { progress: 0.0 };
+        let shared = Arc::new(Shared::new(settings.queue_size, settings.parallel, loading));
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("rhapsode-engine".to_owned())
@@ -80,7 +123,7 @@ impl LlamaEngine {
     /// An engine without a model; every request gets this explanation.
     pub fn absent(explanation: impl Into<String>) -> Self {
         let phase = Phase::Absent(EngineError::Unavailable(explanation.into()));
-        Self { shared: Arc::new(Shared::new(1, phase)), thread: None }
+        Self { shared: Arc::new(Shared::new(1, 1, phase)), thread: None }
     }
 }
 
@@ -88,7 +131,7 @@ impl Drop for LlamaEngine {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         for job in self.shared.queue.close() {
-            job.events.send(Event::Failed(EngineError::ShuttingDown));
+            job.fail(EngineError::ShuttingDown);
         }
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the engine's thread had panicked");
@@ -122,10 +165,14 @@ impl Engine for LlamaEngine {
         if room == TokenCount::ZERO {
             return Err(EngineError::PromptTooLong { prompt: prompt_tokens, window: model.window });
         }
+        let grammar = request.json_schema.as_deref();
+        let grammar = grammar.map(|schema| model.grammars.matcher(schema)).transpose()?;
+        let sampler = TokenSampler::new(&model.model, &request.sampling, grammar);
         let max_tokens = request.max_tokens.min(room);
         let predicted = self.shared.predicted_prefix(&prompt);
         let (generation, events) = Generation::channel(prompt_tokens, predicted, max_tokens);
-        let job = Job { request, prompt, max_tokens, events, queued_at: Instant::now() };
+        let queued_at = Instant::now();
+        let job = Job { request, prompt, max_tokens, sampler, events, queued_at };
         self.shared.queue.push(job).map_err(|refused| self.shared.explain(&refused))?;
         Ok(generation)
     }
@@ -140,16 +187,27 @@ fn tokenize(model: &LoadedModel, messages: &[Message]) -> Result<Vec<LlamaToken>
 }
 
 impl Shared {
-    fn new(queue_size: usize, phase: Phase) -> Self {
+    fn new(queue_size: usize, parallel: usize, phase: Phase) -> Self {
         Self {
             queue: Queue::new(queue_size),
             phase: Mutex::new(phase),
             closing: AtomicBool::new(false),
-            running: AtomicUsize::new(0),
+            parallel,
+            cache: Mutex::new(Cache::empty()),
+            counters: Counters::default(),
             tokens_per_second: Rate::default(),
             seconds_per_request: Rate::default(),
-            cached: Mutex::new(Vec::new()),
+            #[cfg(test)]
+            panics_at_next_step: AtomicBool::new(false),
         }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.model().is_ok()
     }
 
     fn is_closing(&self) -> bool {
@@ -174,8 +232,9 @@ impl Shared {
             model: None,
             window: None,
             waiting: self.queue.waiting(),
-            running: self.running.load(Ordering::Relaxed),
+            running: self.counters.running(),
             tokens_per_second: self.tokens_per_second.get(),
+            counters: self.counters.read(),
             progress: None,
             error: None,
         };
@@ -199,8 +258,7 @@ impl Shared {
     }
 
     fn predicted_prefix(&self, prompt: &[LlamaToken]) -> TokenCount {
-        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        TokenCount::new(worker::reusable_prefix(&cached, prompt))
+        TokenCount::new(self.cache().beginning(prompt).tokens())
     }
 
     fn explain(&self, refused: &Refused) -> EngineError {
@@ -224,12 +282,23 @@ impl Shared {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// A running mean that forgets: each new value counts a fifth.
 #[derive(Default)]
 struct Rate(AtomicU64);
 
 impl Rate {
     const WEIGHT_OF_NEWEST: f64 = 0.2;
+
+    /// The mean, or this if nothing was observed yet.
+    fn get_or(&self, unknown: f64) -> f64 {
+        match self.get() {
+            0.0 => unknown,
+            mean => mean,
+        }
+    }
 
     fn get(&self) -> f64 {
         f64::from_bits(self.0.load(Ordering::Relaxed))

@@ -1,7 +1,8 @@
-//! The line of requests before the engine's thread: bounded, first come first served. Requests whose
+//! The line of requests before the engine's thread: bounded, and fair between clients. Requests whose
 //! client has left give their place back. Knows nothing of models.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Something that may be abandoned while it waits.
@@ -24,13 +25,13 @@ pub(super) struct Queue<T> {
 }
 
 struct State<T> {
-    waiting: VecDeque<T>,
+    waiting: Vec<T>,
     closed: bool,
 }
 
 impl<T: Abandonable> Queue<T> {
     pub(super) fn new(limit: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), closed: false };
+        let state = State { waiting: Vec::new(), closed: false };
         Self { limit, state: Mutex::new(state), arrived: Condvar::new() }
     }
 
@@ -38,7 +39,7 @@ impl<T: Abandonable> Queue<T> {
     pub(super) fn push(&self, item: T) -> Result<(), Refused> {
         let mut state = self.lock();
         self.check(&mut state)?;
-        state.waiting.push_back(item);
+        state.waiting.push(item);
         self.arrived.notify_one();
         Ok(())
     }
@@ -61,22 +62,29 @@ impl<T: Abandonable> Queue<T> {
         Ok(())
     }
 
-    /// Waits for the next item; `None` once the queue is closed.
-    pub(super) fn pop(&self) -> Option<T> {
+    /// Takes the one that `choose` picks from those that wait, in the order they came. Who was
+    /// abandoned isn't among them.
+    pub(super) fn take(&self, choose: impl FnOnce(&[T]) -> Option<usize>) -> Option<T> {
         let mut state = self.lock();
-        loop {
-            if state.closed {
-                return None;
-            }
-            if let Some(item) = state.waiting.pop_front() {
-                return Some(item);
-            }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.waiting.retain(|waiting| !waiting.is_abandoned());
+        if state.waiting.is_empty() {
+            return None;
         }
+        let chosen = choose(&state.waiting)?;
+        (chosen < state.waiting.len()).then(|| state.waiting.remove(chosen))
     }
 
-    /// Ends every `pop` from now on; gives back what was waiting.
-    pub(super) fn close(&self) -> VecDeque<T> {
+    /// Returns when somebody waits (true) or the queue is closed (false).
+    pub(super) fn wait(&self) -> bool {
+        let mut state = self.lock();
+        while state.waiting.is_empty() && !state.closed {
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.closed
+    }
+
+    /// Nothing can be added from now on; gives back what was waiting.
+    pub(super) fn close(&self) -> Vec<T> {
         let mut state = self.lock();
         state.closed = true;
         self.arrived.notify_all();
@@ -93,8 +101,35 @@ impl<T: Abandonable> Queue<T> {
     }
 }
 
+/// In which order those who wait should be let in: first whose client has least running, then who
+/// came first. One client gets at most `most_per_client` places, so that another finds one free.
+pub(super) fn fair_order<C: Eq + Hash>(
+    waiting: &[C],
+    running: &[C],
+    most_per_client: usize,
+) -> Vec<usize> {
+    let mut places = HashMap::new();
+    for client in running {
+        *places.entry(client).or_insert(0_usize) += 1;
+    }
+    let mut order: Vec<_> = waiting
+        .iter()
+        .enumerate()
+        .map(|(place, client)| {
+            let held = places.entry(client).or_insert(0);
+            *held += 1;
+            (*held, place)
+        })
+        .filter(|&(held, _)| held <= most_per_client)
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, place)| place).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[derive(Debug, PartialEq, Eq)]
@@ -113,14 +148,19 @@ mod tests {
         Request { number, abandoned: false }
     }
 
+    fn first(waiting: &[Request]) -> Option<usize> {
+        (!waiting.is_empty()).then_some(0)
+    }
+
     #[test]
     fn a_full_queue_refuses() {
         let queue = Queue::new(1);
         queue.push(request(1)).unwrap();
         assert_eq!(queue.has_room(), Err(Refused::Full(1)));
         assert_eq!(queue.push(request(2)), Err(Refused::Full(1)));
-        assert_eq!(queue.pop(), Some(request(1)));
+        assert_eq!(queue.take(first), Some(request(1)));
         queue.push(request(3)).unwrap();
+        assert_eq!(queue.take(|_| None), None);
     }
 
     #[test]
@@ -129,17 +169,41 @@ mod tests {
         queue.push(Request { number: 1, abandoned: true }).unwrap();
         assert_eq!(queue.waiting(), 0);
         queue.push(request(2)).unwrap();
-        assert_eq!(queue.pop(), Some(request(2)));
+        assert_eq!(queue.take(first), Some(request(2)));
     }
 
     #[test]
     fn closing_wakes_the_one_who_waits() {
         let queue = Queue::<Request>::new(1);
         std::thread::scope(|scope| {
-            let popped = scope.spawn(|| queue.pop());
+            let waiting = scope.spawn(|| queue.wait());
             queue.close();
-            assert_eq!(popped.join().unwrap(), None);
+            assert!(!waiting.join().unwrap());
         });
         assert_eq!(queue.push(request(1)), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn one_clients_twenty_do_not_hold_up_anothers_one() {
+        let mut waiting = vec!["many"; 20];
+        waiting.push("one");
+        assert_eq!(fair_order(&waiting, &["many"; 7], 7), [20]);
+        assert_eq!(fair_order(&waiting, &[], 7)[..3], [0, 20, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_next_has_no_more_running_than_any_other_who_waits(
+            waiting in proptest::collection::vec(0_u32..4, 1..20),
+            running in proptest::collection::vec(0_u32..4, 0..8),
+        ) {
+            let order = fair_order(&waiting, &running, usize::MAX);
+            prop_assert_eq!(order.len(), waiting.len());
+            let count = |client| running.iter().filter(|&&other| other == client).count();
+            let next = waiting[order[0]];
+            prop_assert!(waiting.iter().all(|&client| count(next) <= count(client)));
+            let first = waiting.iter().position(|&client| client == next);
+            prop_assert_eq!(first, Some(order[0]), "of one client, who came first");
+        }
     }
 }

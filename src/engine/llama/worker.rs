@@ -1,36 +1,28 @@
-//! The engine's thread: loads the model, then answers one request after another. The prompt is read
-//! in slices and every slice and token looks whether somebody still waits for the answer.
-//!
-//! The KV cache keeps the last conversation. A new prompt is compared with it and read only from
-//! where they part, so the next chapter of a story does not read the story again.
+//! The engine's thread: loads the model, makes a context, and lets the [`Batcher`] work. If that
+//! panics, its requests fail, and a new context takes the place of the old one.
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
-use encoding_rs::{Decoder, UTF_8};
 use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_batch::LlamaBatch;
-use llama_cpp_2::token::LlamaToken;
 
-use super::load::{LlamaSettings, LoadedModel, backend};
-use super::sampler::TokenSampler;
-use super::{Job, Phase, Shared};
-use crate::engine::{
-    EngineError, Event, FinishReason, Finished, StopMatcher, Timings, Usage, milliseconds,
-};
-use crate::tokens::TokenCount;
+use super::batching::{BATCH, Batcher, Rates, Slices};
+use super::load::{Attention, LlamaSettings, LoadedModel, backend};
+use super::states::{StateStore, fingerprint};
+use super::threads::ThreadGovernor;
+use super::tree::PrefixTree;
+use super::{Cache, Phase, Shared};
+use crate::engine::{EngineError, milliseconds};
 
-/// Tokens of a prompt read at a time. Large slices read faster, small ones notice sooner that the
-/// client has left; the size follows the machine, so that one takes about [`SLICE_TIME`].
-const SLICES: std::ops::RangeInclusive<usize> = 32..=512;
-const SLICE_STEP: usize = 32;
-const SLICE_TIME: Duration = Duration::from_millis(300);
-/// The only sequence there is.
-const SEQUENCE: i32 = 0;
+/// Finished sequences kept beside the running ones. Each costs llama.cpp a row of logits.
+const FINISHED_SEQUENCES: usize = 24;
+/// Panics in a row, without a step between them, after which the engine gives up.
+const MOST_BARREN_RESTARTS: u32 = 3;
 
 /// Runs until the queue is closed.
 pub(super) fn run(settings: &LlamaSettings, shared: &Arc<Shared>) {
@@ -44,21 +36,69 @@ pub(super) fn run(settings: &LlamaSettings, shared: &Arc<Shared>) {
         Ok(model) => Arc::new(model),
         Err(error) => return fail(shared, error),
     };
-    let context = match new_context(settings, &model) {
-        Ok(context) => context,
-        Err(error) => return fail(shared, error),
+    let mut barren = 0;
+    while barren < MOST_BARREN_RESTARTS && !shared.is_closing() {
+        let context = match new_context(settings, &model) {
+            Ok(context) => context,
+            Err(error) => return fail(shared, error),
+        };
+        if !shared.is_ready() {
+            tracing::info!(
+                model = model.name,
+                window = model.window.get(),
+                load_ms = milliseconds(started.elapsed()),
+                "{} is ready, with a window of {} tokens",
+                model.name,
+                model.window
+            );
+        }
+        let steps = shared.counters.steps();
+        if serve(settings, shared, &model, context) {
+            return;
+        }
+        tracing::error!("the engine panicked; its requests failed, and it starts again");
+        shared.counters.restarted();
+        barren = if shared.counters.steps() > steps { 0 } else { barren + 1 };
+    }
+    fail(shared, EngineError::Unavailable("the engine panics again and again; see the log".into()));
+}
+
+/// Whether it ended as it should.
+fn serve(
+    settings: &LlamaSettings,
+    shared: &Shared,
+    model: &Arc<LoadedModel>,
+    context: LlamaContext<'_>,
+) -> bool {
+    // Models with a memory of whole texts can't share a part of it.
+    let whole_only = model.model.is_recurrent() || model.model.is_hybrid();
+    let capacity = context.n_ctx() as usize;
+    let mut cache = Cache {
+        tree: PrefixTree::new(capacity, sequences(settings)).with_sharing(!whole_only),
+        states: None,
     };
-    tracing::info!(
-        model = model.name,
-        window = model.window.get(),
-        load_ms = milliseconds(started.elapsed()),
-        "{} is ready, with a window of {} tokens",
-        model.name,
-        model.window
-    );
-    shared.set_phase(Phase::Ready(Arc::clone(&model)));
-    let batch = LlamaBatch::new(*SLICES.end(), 1);
-    Worker { model: &model, shared, context, batch, slice: 2 * SLICE_STEP }.serve();
+    if !whole_only {
+        cache.states = open_states(settings, model);
+    }
+    shared.counters.cache(&cache.tree);
+    *shared.cache() = cache;
+    shared.set_phase(Phase::Ready(Arc::clone(model)));
+    let mut batcher = Batcher {
+        model,
+        shared,
+        context,
+        batch: LlamaBatch::new(BATCH, 1),
+        running: Vec::new(),
+        governor: ThreadGovernor::new(settings.threads),
+        slices: Slices::default(),
+        rates: Rates::default(),
+        others_slow: settings.attention() == Attention::Plain,
+    };
+    let served = catch_unwind(AssertUnwindSafe(|| batcher.serve())).is_ok();
+    // Requests whose sender goes hear that they are lost.
+    drop(batcher);
+    shared.counters.set_running(0);
+    served
 }
 
 fn fail(shared: &Shared, error: EngineError) {
@@ -69,310 +109,68 @@ fn fail(shared: &Shared, error: EngineError) {
             "the model can't be used: {other}; set MODEL_PATH to another GGUF file"
         )),
     };
-    shared.set_phase(Phase::Failed(unavailable));
+    shared.set_phase(Phase::Failed(unavailable.clone()));
+    for job in shared.queue.close() {
+        job.fail(unavailable.clone());
+    }
+}
+
+fn sequences(settings: &LlamaSettings) -> usize {
+    settings.parallel + FINISHED_SEQUENCES
 }
 
 fn new_context<'model>(
     settings: &LlamaSettings,
     model: &'model LoadedModel,
 ) -> Result<LlamaContext<'model>, EngineError> {
-    let threads = settings.threads.unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-    });
-    let threads = i32::try_from(threads).unwrap_or(i32::MAX);
-    let slice = u32::try_from(*SLICES.end()).unwrap_or(u32::MAX);
+    // llama.cpp's own numbers for "no" and "yes".
+    const PLAIN: i32 = 0;
+    const FLASH: i32 = 1;
+    let threads = i32::try_from(ThreadGovernor::new(settings.threads).most()).unwrap_or(i32::MAX);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let cells = settings.kv_tokens.map_or(model.window, |cells| cells.max(model.window));
+    let (flash, keys) = match settings.attention() {
+        Attention::Plain => (PLAIN, KvCacheType::F16),
+        Attention::Flash => (FLASH, KvCacheType::F16),
+        // Where keys and values differ in type, llama.cpp has but one way to compute attention on a
+        // CPU, which sums up in the order of the tokens whatever else is in the batch.
+        Attention::Reproducible => (FLASH, KvCacheType::Q8_0),
+    };
     let parameters = LlamaContextParams::default()
-        .with_n_ctx(u32::try_from(model.window.get()).ok().and_then(NonZeroU32::new))
-        .with_n_batch(slice)
-        .with_n_ubatch(slice)
+        .with_n_ctx(NonZeroU32::new(number(cells.get())))
+        .with_n_seq_max(number(sequences(settings)))
+        .with_kv_unified(true)
+        .with_n_batch(number(BATCH))
+        .with_n_ubatch(number(BATCH))
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
+        .with_flash_attention_policy(flash)
+        .with_type_k(keys)
         .with_no_perf(true);
     model.model.new_context(backend(settings.verbose)?, parameters).map_err(|error| {
         EngineError::Unavailable(format!(
-            "there is no room for a window of {} tokens ({error}); lower LLM_N_CTX",
-            model.window
+            "there is no room for {cells} tokens in the KV cache ({error}); lower LLM_N_CTX or LLM_KV_TOKENS"
         ))
     })
 }
 
-/// How many tokens of the prompt need not be read again. The last one always is: its logits choose
-/// the first token of the answer.
-pub(super) fn reusable_prefix(cached: &[LlamaToken], prompt: &[LlamaToken]) -> usize {
-    let common = cached.iter().zip(prompt).take_while(|(one, other)| one == other).count();
-    common.min(prompt.len().saturating_sub(1))
-}
-
-struct Worker<'model> {
-    model: &'model LoadedModel,
-    shared: &'model Shared,
-    context: LlamaContext<'model>,
-    batch: LlamaBatch<'static>,
-    /// Tokens of the next slice of a prompt.
-    slice: usize,
-}
-
-/// Why a request ended without an answer.
-enum Stopped {
-    /// Nobody waits for it any more.
-    Abandoned,
-    Failed(EngineError),
-}
-
-impl From<EngineError> for Stopped {
-    fn from(error: EngineError) -> Self {
-        Self::Failed(error)
+/// The folder of saved states; without it the engine works as well, only colder.
+fn open_states(settings: &LlamaSettings, model: &LoadedModel) -> Option<StateStore> {
+    /// Changes when a newer llama.cpp writes states in another way.
+    const FORMAT: u32 = 1;
+    let folder: &Path = settings.states_folder.as_deref()?;
+    if settings.states_capacity == 0 {
+        return None;
     }
-}
-
-impl Worker<'_> {
-    fn serve(mut self) {
-        while let Some(job) = self.shared.queue.pop() {
-            self.shared.running.store(1, Ordering::Relaxed);
-            let started = Instant::now();
-            // A panic must cost one answer, not the server.
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(&job)))
-                .unwrap_or(Err(Stopped::Failed(EngineError::Lost)));
-            self.shared.running.store(0, Ordering::Relaxed);
-            match outcome {
-                Ok(finished) => {
-                    self.shared.seconds_per_request.observe(started.elapsed().as_secs_f64());
-                    job.events.send(Event::Finished(finished));
-                }
-                Err(Stopped::Abandoned) => tracing::debug!("the client left; generation stopped"),
-                Err(Stopped::Failed(error)) => {
-                    if matches!(error, EngineError::Lost | EngineError::Backend(_)) {
-                        self.forget_everything();
-                    }
-                    job.events.send(Event::Failed(error));
-                }
-            }
-        }
-    }
-
-    fn answer(&mut self, job: &Job) -> Result<Finished, Stopped> {
-        self.check(job)?;
-        let queued = job.queued_at.elapsed();
-        let grammar = job
-            .request
-            .json_schema
-            .as_deref()
-            .map(|schema| self.model.grammars.matcher(schema))
-            .transpose()?;
-        let mut sampler = TokenSampler::new(&self.model.model, &job.request.sampling, grammar);
-
-        let started = Instant::now();
-        let cached_tokens = self.keep_prefix(&job.prompt);
-        let prompt_tokens = TokenCount::new(job.prompt.len());
-        job.events.send(Event::Started { prompt_tokens, cached_tokens });
-        let last = self.prefill(job, cached_tokens.get())?;
-        let prefilled = started.elapsed();
-
-        let started = Instant::now();
-        let (reason, completion_tokens) = self.decode(job, &mut sampler, last)?;
-        let decoded = started.elapsed();
-        if completion_tokens.get() > 1 {
-            let rate = completion_tokens.get() as f64 / decoded.as_secs_f64();
-            self.shared.tokens_per_second.observe(rate);
-        }
-        Ok(Finished {
-            reason,
-            usage: Usage { prompt_tokens, cached_tokens, completion_tokens },
-            timings: timings(queued, prefilled, decoded),
+    let how = format!("{FORMAT} {:?} {}", settings.attention(), model.model.n_layer());
+    let opened = fingerprint(&settings.model_path, &how)
+        .and_then(|fingerprint| StateStore::open(folder, &fingerprint, settings.states_capacity));
+    opened
+        .inspect_err(|error| {
+            tracing::warn!(
+                "nothing can be kept in {} ({error}), so after a restart stories are read anew",
+                folder.display()
+            );
         })
-    }
-
-    /// Drops from the cache what this prompt doesn't begin with; tells how much stays.
-    fn keep_prefix(&mut self, prompt: &[LlamaToken]) -> TokenCount {
-        let mut cached = self.shared.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut keep = reusable_prefix(&cached, prompt);
-        let from = u32::try_from(keep).unwrap_or(u32::MAX);
-        if self.context.kv_cache_seq_rm(SEQUENCE, Some(from), None).is_err() {
-            // Recurrent models can't forget a part.
-            self.context.clear_kv_cache();
-            keep = 0;
-        }
-        cached.truncate(keep);
-        TokenCount::new(keep)
-    }
-
-    /// Reads the prompt from `from` on; returns the index of the logits after its last token.
-    fn prefill(&mut self, job: &Job, from: usize) -> Result<i32, Stopped> {
-        let mut at = from;
-        while at < job.prompt.len() {
-            self.check(job)?;
-            let started = Instant::now();
-            let end = job.prompt.len().min(at + self.slice);
-            self.batch.clear();
-            for (position, token) in job.prompt.iter().enumerate().take(end).skip(at) {
-                self.add(*token, position, position + 1 == job.prompt.len())?;
-            }
-            self.advance(&job.prompt[at..end])?;
-            if end - at == self.slice {
-                self.slice = next_slice(self.slice, started.elapsed());
-            }
-            at = end;
-        }
-        Ok(self.batch.n_tokens() - 1)
-    }
-
-    fn decode(
-        &mut self,
-        job: &Job,
-        sampler: &mut TokenSampler,
-        mut logits: i32,
-    ) -> Result<(FinishReason, TokenCount), Stopped> {
-        let mut text = AnswerText::new(&job.request.stop);
-        let mut written = 0;
-        let reason = loop {
-            self.check(job)?;
-            let token = sampler.sample(&self.context, logits)?;
-            written += 1;
-            if self.model.vocabulary.ends_generation(token) {
-                break FinishReason::Stop;
-            }
-            let passed = text.push(|bytes| self.model.vocabulary.bytes(token, bytes));
-            if !passed.text.is_empty() {
-                job.events.send(Event::Text(passed.text));
-            }
-            if passed.stopped || sampler.is_complete() {
-                break FinishReason::Stop;
-            }
-            if written == job.max_tokens.get() {
-                break FinishReason::Length;
-            }
-            self.batch.clear();
-            self.add(token, job.prompt.len() + written - 1, true)?;
-            self.advance(&[token])?;
-            logits = 0;
-        };
-        let rest = text.finish();
-        if !rest.is_empty() {
-            job.events.send(Event::Text(rest));
-        }
-        Ok((reason, TokenCount::new(written)))
-    }
-
-    fn add(&mut self, token: LlamaToken, position: usize, logits: bool) -> Result<(), EngineError> {
-        let backend = |error: &dyn std::fmt::Display| EngineError::Backend(error.to_string());
-        let position = i32::try_from(position).map_err(|error| backend(&error))?;
-        self.batch.add(token, position, &[SEQUENCE], logits).map_err(|error| backend(&error))
-    }
-
-    /// Runs the batch through the model and notes what the cache holds now.
-    fn advance(&mut self, tokens: &[LlamaToken]) -> Result<(), EngineError> {
-        self.context
-            .decode(&mut self.batch)
-            .map_err(|error| EngineError::Backend(error.to_string()))?;
-        self.shared.cached.lock().unwrap_or_else(PoisonError::into_inner).extend(tokens);
-        Ok(())
-    }
-
-    /// Whether to go on with a request.
-    fn check(&self, job: &Job) -> Result<(), Stopped> {
-        if job.events.is_cancelled() {
-            return Err(Stopped::Abandoned);
-        }
-        if self.shared.is_closing() {
-            return Err(Stopped::Failed(EngineError::ShuttingDown));
-        }
-        if job.request.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(Stopped::Failed(EngineError::DeadlinePassed));
-        }
-        Ok(())
-    }
-
-    /// After a failure nobody knows what the cache holds.
-    fn forget_everything(&mut self) {
-        self.context.clear_kv_cache();
-        self.shared.cached.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-}
-
-/// The size that would have taken [`SLICE_TIME`], at most twice as large as this one.
-fn next_slice(slice: usize, took: Duration) -> usize {
-    let share = SLICE_TIME.as_secs_f64() / took.as_secs_f64().max(1e-6);
-    let wanted = TokenCount::new(slice).scaled(share.min(2.0)).get();
-    (wanted / SLICE_STEP * SLICE_STEP).clamp(*SLICES.start(), *SLICES.end())
-}
-
-fn timings(queued: Duration, prefilled: Duration, decoded: Duration) -> Timings {
-    Timings {
-        queue_ms: milliseconds(queued),
-        prefill_ms: milliseconds(prefilled),
-        decode_ms: milliseconds(decoded),
-    }
-}
-
-/// Tokens' bytes into whole characters, and stop strings taken out.
-struct AnswerText {
-    decoder: Decoder,
-    bytes: Vec<u8>,
-    stops: StopMatcher,
-    stopped: bool,
-}
-
-impl AnswerText {
-    fn new(stops: &[String]) -> Self {
-        let decoder = UTF_8.new_decoder_without_bom_handling();
-        Self {
-            decoder,
-            bytes: Vec::with_capacity(32),
-            stops: StopMatcher::new(stops),
-            stopped: false,
-        }
-    }
-
-    fn push(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> crate::engine::Passed {
-        fill(&mut self.bytes);
-        let piece = self.decode_bytes(false);
-        let passed = self.stops.push(&piece);
-        self.stopped = passed.stopped;
-        passed
-    }
-
-    /// The rest: half a character becomes U+FFFD. Nothing after a stop string.
-    fn finish(mut self) -> String {
-        if self.stopped {
-            return String::new();
-        }
-        self.bytes.clear();
-        let piece = self.decode_bytes(true);
-        let mut passed = self.stops.push(&piece);
-        if !passed.stopped {
-            passed.text.push_str(&self.stops.finish());
-        }
-        passed.text
-    }
-
-    fn decode_bytes(&mut self, last: bool) -> String {
-        let longest = self.decoder.max_utf8_buffer_length(self.bytes.len()).unwrap_or(0);
-        let mut piece = String::with_capacity(longest);
-        // The buffer holds the worst case, so one call reads everything.
-        let _ = self.decoder.decode_to_string(&self.bytes, &mut piece, last);
-        piece
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slices_follow_the_machine_within_bounds() {
-        let after = |slice, milliseconds| next_slice(slice, Duration::from_millis(milliseconds));
-        assert_eq!(after(64, 300), 64);
-        assert_eq!(after(64, 600), 32);
-        assert_eq!(after(64, 10), 128);
-        assert_eq!(after(32, 60_000), 32);
-        assert_eq!(after(512, 0), 512);
-    }
-
-    #[test]
-    fn the_last_token_of_a_prompt_is_always_read() {
-        let tokens = [1, 2, 3].map(LlamaToken);
-        assert_eq!(reusable_prefix(&tokens, &tokens), 2);
-        assert_eq!(reusable_prefix(&tokens[..1], &tokens), 1);
-        assert_eq!(reusable_prefix(&[], &tokens), 0);
-    }
+        .ok()
 }

@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use crate::http::Lifecycle;
 use crate::http::answer::{Wanted, answer};
+use crate::http::client::Client;
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
 use crate::story::StoryService;
@@ -15,9 +16,10 @@ use crate::story::generate_chapter::GenerateChapterRequest;
 pub(in crate::http) async fn generate_chapter(
     State(story): State<Arc<StoryService>>,
     State(lifecycle): State<Lifecycle>,
+    Client(client): Client,
     wanted: Wanted,
     JsonBody(request): JsonBody<GenerateChapterRequest>,
 ) -> Result<Response, ApiError> {
-    let chapter = story.generate_chapter(request).await?;
+    let chapter = story.generate_chapter(request, client).await?;
     answer(chapter.write(), wanted, &lifecycle).await
 }
