@@ -6,6 +6,7 @@
 #   ARGS='--help'     more arguments for what a target runs
 #   CARGO_TARGET_DIR  where builds go (default: target)
 #   MODELS_DIR        where models go (default: models)
+#   LLAMA_SERVER      a llama-server to measure the engine beside
 
 SHELL := /bin/sh
 CARGO ?= cargo
@@ -14,7 +15,7 @@ PORTABLE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint demo models bench prepare
+.PHONY: help run build test lint demo models bench bench-engine prepare
 
 # Read by the shell, when a recipe runs.
 target_dir = $${CARGO_TARGET_DIR:-target}
@@ -31,7 +32,7 @@ endif
 
 help: ## list these commands
 	@echo 'make TARGET [FEATURES=cuda|metal|vulkan] [PORTABLE=1] [ARGS=...]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 run: build ## fetch the models, build, and serve
 	@$(rhapsode) models pull --default
@@ -62,6 +63,10 @@ models: prepare ## fetch the writing model and the sentence embedder
 bench: prepare ## measure, with the real small models
 	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
 	$(tested_models) $(CARGO) bench --locked --profile release $(features) $(ARGS)
+
+bench-engine: prepare ## measure the engine, beside the llama-server that LLAMA_SERVER=path names
+	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
+	$(tested_models) $(CARGO) bench --locked --profile release --bench engine $(features) -- $(ARGS)
 
 prepare: ## install what the build needs (compiler, cmake, libclang, pip), or say how
 	@sh scripts/prepare.sh

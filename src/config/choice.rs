@@ -55,7 +55,7 @@ macro_rules! choices {
 choices! {
     /// Whether flash attention computes.
     FlashAttention {
-        /// On where layers are on a GPU.
+        /// On where layers are on a GPU; elsewhere as suits the requests.
         Auto = "auto",
         /// Always.
         On = "on" | "true",

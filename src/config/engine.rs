@@ -70,9 +70,9 @@ section! {
     /// and lets more long requests run at once.
     llm_kv_tokens: Option<u32> = None, within(256, 16_777_216);
 
-    /// Whether flash attention computes. `auto` is `on` where layers are on a GPU and `off`
-    /// elsewhere: on a CPU `off` is faster for one long context and for many agents over the same
-    /// one, `on` for many clients with long contexts of their own.
+    /// Whether flash attention computes. On a CPU `off` is faster for one long context and for many
+    /// agents over the same one, `on` for many clients with long contexts of their own; `auto`
+    /// follows the requests. Where layers are on a GPU, `auto` is `on`.
     llm_flash_attention: FlashAttention = FlashAttention::Auto;
 
     /// Whether the same request with the same seed gives the same text whatever else is computed at

@@ -174,7 +174,7 @@ pub struct EngineStatus {
     pub window: Option<TokenCount>,
     /// Requests in the queue.
     pub waiting: usize,
-    /// Requests being written.
+    /// Requests being read or written.
     pub running: usize,
     /// Tokens a second written by the last requests, averaged.
     pub tokens_per_second: f64,

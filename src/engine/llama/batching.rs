@@ -13,6 +13,7 @@ use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 
+use super::attention::{Attention, AttentionChoice, common};
 use super::cache::Beginning;
 use super::load::LoadedModel;
 use super::queue::fair_order;
@@ -29,14 +30,16 @@ pub(super) const BATCH: usize = 512;
 /// a client has left. The size follows the machine, towards these times.
 const SLICES: std::ops::RangeInclusive<usize> = 32..=BATCH;
 const SLICE_STEP: usize = 32;
-const SLICE_TIME: Duration = Duration::from_millis(300);
-const SLICE_TIME_BESIDE_ANSWERS: Duration = Duration::from_millis(150);
+const SLICE_TIME: Duration = Duration::from_millis(500);
+const SLICE_TIME_BESIDE_ANSWERS: Duration = Duration::from_millis(250);
+/// How long an idle engine waits for others who come at the same time.
+const GATHERING: Duration = Duration::from_millis(3);
 /// Drafted tokens beside other answers, which wait for them.
 const DRAFT_BESIDE_ANSWERS: usize = 8;
 /// Tokens that must be gained before anybody waits for a prefix, or a file is read or written.
 pub(super) const WORTHWHILE_PREFIX: usize = 64;
 /// Reading anew must take so many times as long as writing a state for that to be done.
-const WORTHWHILE_FACTOR: f64 = 4.0;
+const WORTHWHILE_FACTOR: f64 = 10.0;
 /// What disks write, until it was measured.
 const USUAL_BYTES_PER_SECOND: f64 = 300e6;
 const WHOLE_STATE: LlamaStateSeqFlags = LlamaStateSeqFlags::empty();
@@ -50,9 +53,18 @@ pub(super) struct Batcher<'model> {
     pub(super) governor: ThreadGovernor,
     pub(super) slices: Slices,
     pub(super) rates: Rates,
-    /// Whether tokens of others in the cache slow every step: without flash attention each token
-    /// looks at all cells, and throws away what isn't its own.
-    pub(super) others_slow: bool,
+    /// How the context computes attention.
+    pub(super) attention: Attention,
+    pub(super) choice: &'model mut AttentionChoice,
+}
+
+/// Why the work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The queue is closed.
+    Closed,
+    /// Another way of computing attention suits those who wait.
+    AttentionChanges,
 }
 
 /// Sizes of the next slices.
@@ -63,7 +75,7 @@ pub(super) struct Slices {
 
 impl Default for Slices {
     fn default() -> Self {
-        Self { alone: 2 * SLICE_STEP, beside_answers: SLICE_STEP }
+        Self { alone: 4 * SLICE_STEP, beside_answers: 2 * SLICE_STEP }
     }
 }
 
@@ -75,20 +87,43 @@ pub(super) struct Rates {
 }
 
 impl Batcher<'_> {
-    /// Until the queue is closed.
-    pub(super) fn serve(&mut self) {
+    /// Until the queue is closed, or a context of another kind is needed.
+    pub(super) fn serve(&mut self) -> Ended {
+        let mut ended = Ended::Closed;
         while !self.shared.is_closing() {
             self.stop_what_nobody_waits_for();
             self.turn_away_who_is_late();
+            self.look_at_who_comes();
+            if self.running.is_empty() && self.choice.best(Instant::now()) != self.attention {
+                ended = Ended::AttentionChanges;
+                break;
+            }
             self.admit();
             if !self.running.is_empty() {
                 self.step();
-            } else if !self.save_one() {
-                self.shared.queue.wait();
+            } else if !self.save_one() && self.shared.queue.wait() && self.choice.is_adaptive() {
+                // Agents that are asked at once arrive one by one; what suits them is seen when
+                // all are there.
+                std::thread::sleep(GATHERING);
             }
         }
         self.stop_what_nobody_waits_for();
         while self.save_one() {}
+        ended
+    }
+
+    fn look_at_who_comes(&mut self) {
+        if !self.choice.is_adaptive() {
+            return;
+        }
+        let (running, places) = (&self.running, self.shared.parallel);
+        let choice = &mut *self.choice;
+        self.shared.queue.look(|waiting| {
+            let running = running.iter().map(Running::prompt);
+            let waiting = waiting.iter().map(|job| &*job.prompt);
+            let prompts: Vec<_> = running.chain(waiting).take(places).collect();
+            choice.observe(&prompts, Instant::now());
+        });
     }
 
     fn stop_what_nobody_waits_for(&mut self) {
@@ -179,7 +214,8 @@ impl Batcher<'_> {
         self.shared.cache().tree.needs_only(sequence, running.needs());
         self.running.push(running);
         self.shared.counters.set_running(self.running.len());
-        if self.others_slow {
+        // Without flash attention, others' tokens in the cache slow every step.
+        if self.attention == Attention::Plain {
             self.clear_what_can_be_had_again();
         }
     }
@@ -431,10 +467,6 @@ fn change_cells(context: &mut LlamaContext<'_>, change: CellChange) {
     }
 }
 
-fn common(one: &[LlamaToken], other: &[LlamaToken]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
-}
-
 impl Slices {
     fn observe(&mut self, tokens: usize, beside_answers: bool, took: Duration) {
         let (size, target) = if beside_answers {
@@ -464,8 +496,8 @@ mod tests {
         let after = |slice, milliseconds| {
             next_slice(slice, Duration::from_millis(milliseconds), SLICE_TIME)
         };
-        assert_eq!(after(64, 300), 64);
-        assert_eq!(after(64, 600), 32);
+        assert_eq!(after(64, 500), 64);
+        assert_eq!(after(64, 1_000), 32);
         assert_eq!(after(64, 10), 128);
         assert_eq!(after(32, 60_000), 32);
         assert_eq!(after(512, 0), 512);

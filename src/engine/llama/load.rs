@@ -11,6 +11,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
+use super::attention::{Attention, AttentionChoice};
 use super::sampler::Grammars;
 use super::vocabulary::Vocabulary;
 use crate::clock::Clock;
@@ -51,32 +52,24 @@ pub struct LlamaSettings {
 /// isn't wanted (off), which on CPUs is faster for one long context and for many forks of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FlashAttention {
-    /// On where layers are on a GPU.
+    /// On where layers are on a GPU; elsewhere as suits the requests.
     #[default]
     Auto,
     On,
     Off,
 }
 
-/// How attention is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attention {
-    Plain,
-    Flash,
-    /// Slower for long prompts, but the same to the bit alone and in company.
-    Reproducible,
-}
-
 impl LlamaSettings {
-    pub(super) fn attention(&self) -> Attention {
+    pub(super) fn attention(&self) -> AttentionChoice {
         let on_gpu = self.gpu_layers != Some(0)
             && backend(self.verbose).is_ok_and(LlamaBackend::supports_gpu_offload);
-        match self.flash_attention {
+        AttentionChoice::Fixed(match self.flash_attention {
             _ if self.reproducible => Attention::Reproducible,
             FlashAttention::On => Attention::Flash,
+            FlashAttention::Off => Attention::Plain,
             FlashAttention::Auto if on_gpu => Attention::Flash,
-            FlashAttention::Auto | FlashAttention::Off => Attention::Plain,
-        }
+            FlashAttention::Auto => return AttentionChoice::adaptive(),
+        })
     }
 }
 

@@ -4,12 +4,14 @@
 //! A request goes through [`queue`] (fair between clients) to [`worker`]'s thread, where
 //! [`batching`] gives it a sequence in the [`tree`] of the KV cache and reads and writes it together
 //! with all others. What was read goes to disk ([`states`]); how many threads compute is measured
-//! ([`threads`]); answers that repeat their prompt are drafted from it ([`lookup`]).
+//! ([`threads`]), and how attention is computed follows the requests ([`attention`]); answers that
+//! repeat their prompt are drafted from it ([`lookup`]).
 //!
 //! Templates, tokens and grammars are made on the caller's thread, so that a prompt that can never
 //! fit is refused at once and a long one delays nobody else.
 
 mod answer;
+mod attention;
 mod batching;
 mod cache;
 mod counters;
@@ -204,10 +206,6 @@ impl Shared {
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_ready(&self) -> bool {
-        self.model().is_ok()
     }
 
     fn is_closing(&self) -> bool {

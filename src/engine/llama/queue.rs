@@ -74,6 +74,11 @@ impl<T: Abandonable> Queue<T> {
         (chosen < state.waiting.len()).then(|| state.waiting.remove(chosen))
     }
 
+    /// Shows those that wait, in the order they came.
+    pub(super) fn look(&self, see: impl FnOnce(&[T])) {
+        see(&self.lock().waiting);
+    }
+
     /// Returns when somebody waits (true) or the queue is closed (false).
     pub(super) fn wait(&self) -> bool {
         let mut state = self.lock();

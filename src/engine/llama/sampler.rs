@@ -73,12 +73,15 @@ fn compact(schema: &serde_json::Value) -> serde_json::Value {
 /// The sampler of one request.
 pub(super) struct TokenSampler {
     chain: LlamaSampler,
+    /// Whether the chain only takes the likeliest token, which needs no copy of the vocabulary.
+    takes_likeliest: bool,
     grammar: Option<Matcher>,
 }
 
 impl TokenSampler {
     pub(super) fn new(model: &LlamaModel, sampling: &Sampling, grammar: Option<Matcher>) -> Self {
-        Self { chain: chain(model, sampling), grammar }
+        let takes_likeliest = sampling.temperature <= 0.0 && !penalises(sampling);
+        Self { chain: chain(model, sampling), takes_likeliest, grammar }
     }
 
     /// Chooses from the logits of the batch's entry `index`, and remembers the choice.
@@ -88,6 +91,9 @@ impl TokenSampler {
         index: i32,
     ) -> Result<LlamaToken, EngineError> {
         let Some(grammar) = &mut self.grammar else {
+            if self.takes_likeliest {
+                return Ok(likeliest(context.get_logits_ith(index)));
+            }
             // `sample` accepts the token by itself; accepting it again would count it twice.
             return Ok(self.chain.sample(context, index));
         };
@@ -122,12 +128,26 @@ impl TokenSampler {
     }
 }
 
+/// The first of the largest, as llama.cpp's greedy sampler has it.
+fn likeliest(logits: &[f32]) -> LlamaToken {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (token, &logit) in (0..).zip(logits) {
+        if logit > best.1 {
+            best = (token, logit);
+        }
+    }
+    LlamaToken(best.0)
+}
+
+fn penalises(sampling: &Sampling) -> bool {
+    (sampling.repeat_penalty - 1.0).abs() > f32::EPSILON
+        || sampling.presence_penalty != 0.0
+        || sampling.frequency_penalty != 0.0
+}
+
 fn chain(model: &LlamaModel, sampling: &Sampling) -> LlamaSampler {
     let mut samplers = Vec::with_capacity(6);
-    let penalised = (sampling.repeat_penalty - 1.0).abs() > f32::EPSILON
-        || sampling.presence_penalty != 0.0
-        || sampling.frequency_penalty != 0.0;
-    if penalised {
+    if penalises(sampling) {
         samplers.push(LlamaSampler::penalties(
             model.n_vocab(),
             PENALTY_WINDOW,
