@@ -31,7 +31,7 @@ pub(super) const BATCH: usize = 512;
 const SLICES: std::ops::RangeInclusive<usize> = 32..=BATCH;
 const SLICE_STEP: usize = 32;
 const SLICE_TIME: Duration = Duration::from_millis(500);
-const SLICE_TIME_BESIDE_ANSWERS: Duration = Duration::from_millis(250);
+const SLICE_TIME_BESIDE_ANSWERS: Duration = Duration::from_millis(400);
 /// How long an idle engine waits for others who come at the same time.
 const GATHERING: Duration = Duration::from_millis(3);
 /// Drafted tokens beside other answers, which wait for them.
@@ -52,6 +52,7 @@ pub(super) struct Batcher<'model> {
     pub(super) running: Vec<Running>,
     pub(super) governor: ThreadGovernor,
     pub(super) slices: Slices,
+    pub(super) shortest_first: bool,
     pub(super) rates: Rates,
     /// How the context computes attention.
     pub(super) attention: Attention,
@@ -138,7 +139,7 @@ impl Batcher<'_> {
     }
 
     fn stop(&mut self, index: usize, stopped: Stopped) {
-        let running = self.running.swap_remove(index);
+        let running = self.running.remove(index);
         self.retire(running.sequence);
         match stopped {
             Stopped::Abandoned => tracing::debug!("the client left; generation stopped"),
@@ -255,13 +256,12 @@ impl Batcher<'_> {
         }
     }
 
-    /// Gives up finished sequences that are on disk, or that are read again as quickly.
+    /// Gives up finished sequences that are on disk, or that are read again as quickly. Without a
+    /// disk the one used last is kept: a talk goes on more often than it is taken up again.
     fn clear_what_can_be_had_again(&mut self) {
-        if self.shared.cache().states.is_none() {
-            return;
-        }
         let finished = self.shared.cache().tree.finished();
-        for sequence in finished {
+        let kept = usize::from(self.shared.cache().states.is_none());
+        for sequence in finished.into_iter().skip(kept) {
             if !self.is_worth_saving(sequence) {
                 let change = self.shared.cache().tree.release(sequence);
                 self.apply([change]);
@@ -324,9 +324,12 @@ impl Batcher<'_> {
         #[cfg(test)]
         self.shared.panic_if_told();
         let portions = self.portions();
-        let tokens: usize = portions.iter().map(|portion| portion.tokens.len()).sum();
-        let prompt_tokens = portions.iter().filter(|portion| portion.kind != PortionKind::Answer);
-        let prompt_tokens: usize = prompt_tokens.map(|portion| portion.tokens.len()).sum();
+        let count = |wanted: fn(PortionKind) -> bool| -> usize {
+            let wanted = portions.iter().filter(|(_, portion)| wanted(portion.kind));
+            wanted.map(|(_, portion)| portion.tokens.len()).sum()
+        };
+        let prompt_tokens = count(|kind| kind != PortionKind::Answer);
+        let tokens = prompt_tokens + count(|kind| kind == PortionKind::Answer);
         let started = Instant::now();
         let threads = self.governor.next();
         if let Err(error) = self.compute(&portions, threads) {
@@ -343,39 +346,56 @@ impl Batcher<'_> {
         self.shared.counters.cache(&self.shared.cache().tree);
     }
 
-    /// What each running request puts into the next batch.
-    fn portions(&mut self) -> Vec<Portion> {
-        let answers = self.running.iter().filter(|running| !running.reads()).count();
-        let readers = self.running.len() - answers;
-        let draft = match (answers, readers) {
-            (1, 0) => BATCH,
-            _ => DRAFT_BESIDE_ANSWERS,
-        };
+    /// What each running request puts into the next batch: answers a token and what is drafted, and
+    /// prompts a slice. One prompt gets all of it, because tokens of one text are read faster together.
+    fn portions(&mut self) -> Vec<(usize, Portion)> {
+        let readers: Vec<_> = self.running.iter().map(Running::reads).collect();
+        let answers = readers.iter().filter(|&&reads| !reads).count();
+        let draft = if self.running.len() == 1 { BATCH } else { DRAFT_BESIDE_ANSWERS };
+        let mut portions = Vec::with_capacity(self.running.len());
+        for (place, running) in self.running.iter_mut().enumerate() {
+            portions.extend(running.answer_portion(draft).map(|portion| (place, portion)));
+        }
         let slice = if answers > 0 { self.slices.beside_answers } else { self.slices.alone };
         let mut left = slice.min(BATCH.saturating_sub(answers * (1 + DRAFT_BESIDE_ANSWERS)));
-        let mut readers_left = readers;
-        let mut portions = Vec::with_capacity(self.running.len());
-        for running in &mut self.running {
-            let portion = running.answer_portion(draft).unwrap_or_else(|| {
-                // Equal shares; what a short rest doesn't need goes to those after it.
-                let portion = running.prompt_portion(left.div_ceil(readers_left).min(left));
-                readers_left -= 1;
-                left -= portion.tokens.len();
-                portion
-            });
-            portions.push(portion);
+        for place in self.reading_order() {
+            if left == 0 {
+                break;
+            }
+            let portion = self.running[place].prompt_portion(left);
+            left -= portion.tokens.len();
+            portions.push((place, portion));
         }
         portions
     }
 
-    fn compute(&mut self, portions: &[Portion], threads: usize) -> Result<(), EngineError> {
+    /// In turns, who has least left to read comes first, so that a short prompt doesn't wait for a
+    /// long one, and who came first, so that a long one isn't overtaken forever.
+    fn reading_order(&mut self) -> Vec<usize> {
+        self.shortest_first = !self.shortest_first;
+        let readers = self.running.iter().enumerate().filter(|(_, running)| running.reads());
+        let mut order: Vec<_> =
+            readers.map(|(place, running)| (running.unread(), running.admitted(), place)).collect();
+        if self.shortest_first {
+            order.sort_unstable();
+        } else {
+            order.sort_unstable_by_key(|&(_, admitted, place)| (admitted, place));
+        }
+        order.into_iter().map(|(_, _, place)| place).collect()
+    }
+
+    fn compute(
+        &mut self,
+        portions: &[(usize, Portion)],
+        threads: usize,
+    ) -> Result<(), EngineError> {
         let backend = |error: &dyn std::fmt::Display| EngineError::Backend(error.to_string());
         self.batch.clear();
-        for (running, portion) in self.running.iter().zip(portions) {
+        for (place, portion) in portions {
             for (index, &token) in portion.tokens.iter().enumerate() {
                 let position =
                     i32::try_from(portion.from + index).map_err(|error| backend(&error))?;
-                let sequence = [running.sequence.index()];
+                let sequence = [self.running[*place].sequence.index()];
                 self.batch
                     .add(token, position, &sequence, portion.wants_logits(index))
                     .map_err(|error| backend(&error))?;
@@ -386,10 +406,11 @@ impl Batcher<'_> {
     }
 
     /// Samples, sends, and lets go of who is done.
-    fn deliver(&mut self, portions: &[Portion]) {
+    fn deliver(&mut self, portions: &[(usize, Portion)]) {
         let mut logits = 0;
         let mut ended = Vec::new();
-        for (index, (running, portion)) in self.running.iter_mut().zip(portions).enumerate() {
+        for (place, portion) in portions {
+            let running = &mut self.running[*place];
             let vocabulary = &self.model.vocabulary;
             let (kept, progress) = running.advance(portion, &self.context, logits, vocabulary);
             let sequence = running.sequence;
@@ -403,14 +424,16 @@ impl Batcher<'_> {
             }
             logits += i32::try_from(portion.tokens.len()).unwrap_or(i32::MAX);
             if !matches!(progress, Ok(Progress::Goes)) {
-                ended.push((index, progress));
+                ended.push((*place, progress));
             }
         }
-        for (index, progress) in ended.into_iter().rev() {
+        // From the back, so that places stay what they were.
+        ended.sort_unstable_by_key(|&(place, _)| std::cmp::Reverse(place));
+        for (place, progress) in ended {
             match progress {
                 Ok(Progress::Goes) => {}
                 Ok(Progress::Finished(reason)) => {
-                    let running = self.running.remove(index);
+                    let running = self.running.remove(place);
                     self.retire(running.sequence);
                     let (rate, took) = running.finish(reason);
                     if let Some(rate) = rate {
@@ -418,7 +441,7 @@ impl Batcher<'_> {
                     }
                     self.shared.seconds_per_request.observe(took.as_secs_f64());
                 }
-                Err(error) => self.stop(index, Stopped::Failed(error)),
+                Err(error) => self.stop(place, Stopped::Failed(error)),
             }
         }
     }

@@ -113,6 +113,15 @@ impl Running {
         self.last.is_none()
     }
 
+    /// Tokens of its prompt that are still to be read.
+    pub(super) fn unread(&self) -> usize {
+        self.job.prompt.len().saturating_sub(self.held)
+    }
+
+    pub(super) fn admitted(&self) -> Instant {
+        self.admitted
+    }
+
     /// Cells it may still come to need.
     pub(super) fn needs(&self) -> usize {
         self.job.prompt.len() + self.job.max_tokens.get() - self.held

@@ -106,6 +106,7 @@ impl<'a> Worker<'a> {
             running: Vec::new(),
             governor: ThreadGovernor::new(self.settings.threads),
             slices: Slices::default(),
+            shortest_first: false,
             rates: Rates::default(),
             attention,
             choice: &mut self.choice,
