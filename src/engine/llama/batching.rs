@@ -30,8 +30,8 @@ pub(super) const BATCH: usize = 512;
 /// a client has left. The size follows the machine, towards these times.
 const SLICES: std::ops::RangeInclusive<usize> = 32..=BATCH;
 const SLICE_STEP: usize = 32;
-const SLICE_TIME: Duration = Duration::from_millis(500);
-const SLICE_TIME_BESIDE_ANSWERS: Duration = Duration::from_millis(400);
+const SLICE_TIME: Duration = Duration::from_secs(1);
+const SLICE_TIME_BESIDE_ANSWERS: Duration = Duration::from_millis(500);
 /// How long an idle engine waits for others who come at the same time.
 const GATHERING: Duration = Duration::from_millis(3);
 /// Drafted tokens beside other answers, which wait for them.
@@ -76,7 +76,7 @@ pub(super) struct Slices {
 
 impl Default for Slices {
     fn default() -> Self {
-        Self { alone: 4 * SLICE_STEP, beside_answers: 2 * SLICE_STEP }
+        Self { alone: 8 * SLICE_STEP, beside_answers: 4 * SLICE_STEP }
     }
 }
 
@@ -519,8 +519,8 @@ mod tests {
         let after = |slice, milliseconds| {
             next_slice(slice, Duration::from_millis(milliseconds), SLICE_TIME)
         };
-        assert_eq!(after(64, 500), 64);
-        assert_eq!(after(64, 1_000), 32);
+        assert_eq!(after(64, 1_000), 64);
+        assert_eq!(after(64, 2_000), 32);
         assert_eq!(after(64, 10), 128);
         assert_eq!(after(32, 60_000), 32);
         assert_eq!(after(512, 0), 512);

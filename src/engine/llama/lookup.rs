@@ -76,11 +76,12 @@ impl PromptLookup {
 
     /// Learns from how many of the drafted tokens were right.
     pub(super) fn checked(&mut self, drafted: usize, right: usize) {
-        if right == drafted {
-            self.length = (self.length * 2).min(LONGEST);
-        } else if right < drafted / 2 {
-            self.length = (self.length / 2).max(SHORTEST);
-        }
+        self.length = if right == drafted {
+            (self.length * 2).min(LONGEST)
+        } else {
+            // As long as the last one was right.
+            self.length.min(right + 1).max(SHORTEST)
+        };
     }
 
     /// The last tokens, if there are enough.

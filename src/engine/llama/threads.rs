@@ -7,17 +7,18 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// Pairs of steps that decide between two counts.
-const PAIRS: usize = 3;
+/// Pairs of steps that decide between two counts, and that may decide against the other one.
+const PAIRS: usize = 5;
+const PAIRS_AGAINST: usize = 2;
 /// What another count must take at most of the time to be chosen.
 const CLEARLY_FASTER: f64 = 0.95;
 /// A count that takes so many times as long isn't tried further.
-const HOPELESS: f64 = 1.6;
+const HOPELESS: f64 = 1.3;
 /// A step that takes so many times as long as those before asks for a comparison at once.
 const SUSPICIOUS: f64 = 1.4;
 /// Computing time between comparisons: longer each time that nothing changes.
-const SOONEST: Duration = Duration::from_millis(500);
-const LATEST: Duration = Duration::from_secs(8);
+const SOONEST: Duration = Duration::from_millis(400);
+const LATEST: Duration = Duration::from_secs(5);
 
 /// Chooses the count. Pure: it hears how long steps took.
 pub(super) struct ThreadGovernor {
@@ -67,7 +68,8 @@ impl ThreadGovernor {
             most,
             current: most,
             pause: SOONEST,
-            until_trial: SOONEST,
+            // The neighbour may be there already.
+            until_trial: Duration::ZERO,
             turn: 0,
             trial: None,
             usual: None,
@@ -195,7 +197,7 @@ impl Trial {
         }
         self.patience -= 1;
         let ratio = self.other_seconds / self.current_seconds.max(f64::MIN_POSITIVE);
-        if self.patience == 0 || (self.pairs > 0 && ratio > HOPELESS) {
+        if self.patience == 0 || (self.pairs >= PAIRS_AGAINST && ratio > HOPELESS) {
             Verdict::Stay
         } else if self.pairs < PAIRS {
             Verdict::Open
@@ -315,7 +317,7 @@ mod tests {
     fn a_busy_neighbour_is_noticed_within_a_few_steps_and_its_leaving_too() {
         let mut governor = ThreadGovernor::up_to(2);
         efficiency(&mut governor, 200, idle);
-        efficiency(&mut governor, 10, busy);
+        efficiency(&mut governor, 20, busy);
         assert_eq!(governor.current(), 1);
         assert!(efficiency(&mut governor, 2_000, busy) > 0.9);
         efficiency(&mut governor, 600, idle);

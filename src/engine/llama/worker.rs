@@ -94,6 +94,7 @@ impl<'a> Worker<'a> {
     fn serve(&mut self) -> Result<Option<Ended>, EngineError> {
         let attention = self.choice.best(Instant::now());
         let context = self.context(attention)?;
+        tracing::debug!(?attention, "a context was made");
         let cache = self.cache(attention, context.n_ctx() as usize);
         self.shared.counters.cache(&cache.tree);
         *self.shared.cache() = cache;
