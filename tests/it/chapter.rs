@@ -1,7 +1,7 @@
 //! `POST /api/v1/generate-chapter` with a scripted model.
 
 use futures_util::StreamExt;
-use rhapsode::engine::{EngineError, EngineState, FinishReason};
+use rhapsode::engine::{ClientId, EngineError, EngineState, FinishReason};
 use rhapsode::tokens::TokenCount;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -192,6 +192,19 @@ async fn an_open_stream_may_finish_while_the_server_stops() {
     });
     assert_eq!(events.last().unwrap()["type"], "result");
     timeout(PATIENCE, app.server).await.expect("the server ends").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_engine_knows_clients_by_their_address() {
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
+    let (_, client) = tokio::join!(app.events(PATH, documented_request()), async {
+        let call = script.next_call().await.unwrap();
+        let client = call.request.client.clone();
+        call.start(TokenCount::ZERO);
+        call.finish(FinishReason::Stop);
+        client
+    });
+    assert_eq!(client, ClientId::new("127.0.0.1"));
 }
 
 /// What the writer was sent, as one text.

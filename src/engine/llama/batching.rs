@@ -1,7 +1,7 @@
 //! Continuous batching: each step runs one batch through the model that holds the next token of every
 //! answer being written, and slices of the prompts being read. Requests join and leave between steps.
 //!
-//! The KV cache is a [`PrefixTree`]: a request begins with the longest prefix that the cache or the
+//! The KV cache is a [`PrefixTree`](super::tree::PrefixTree): a request begins with the longest prefix that the cache or the
 //! disk holds, and one whose prompt shares more with a prompt being read waits for that to be read,
 //! so that a story is read once however many ask about it.
 

@@ -1,11 +1,11 @@
 //! llama.cpp in process. One named thread owns the model's context; everyone else sends it requests
 //! and reads events. The only room that knows llama-cpp-2.
 //!
-//! A request goes through [`queue`] (fair between clients) to [`worker`]'s thread, where
-//! [`batching`] gives it a sequence in the [`tree`] of the KV cache and reads and writes it together
-//! with all others. What was read goes to disk ([`states`]); how many threads compute is measured
-//! ([`threads`]), and how attention is computed follows the requests ([`attention`]); answers that
-//! repeat their prompt are drafted from it ([`lookup`]).
+//! A request goes through `queue` (fair between clients) to `worker`'s thread, where
+//! `batching` gives it a sequence in the `tree` of the KV cache and reads and writes it together
+//! with all others. What was read goes to disk (`states`); how many threads compute is measured
+//! (`threads`), and how attention is computed follows the requests (`attention`); answers that
+//! repeat their prompt are drafted from it (`lookup`).
 //!
 //! Templates, tokens and grammars are made on the caller's thread, so that a prompt that can never
 //! fit is refused at once and a long one delays nobody else.
