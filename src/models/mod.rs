@@ -34,6 +34,7 @@ pub use progress::{NoProgress, Progress, TerminalProgress};
 pub use pulled::{Checksum, Outcome, Pulled};
 pub use source::{HubFile, ModelSource};
 pub use verify::Scrutiny;
+pub(crate) use verify::hexadecimal;
 
 /// Where models go, and which hub `hf:` names mean.
 #[derive(Clone)]

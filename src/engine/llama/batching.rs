@@ -349,8 +349,7 @@ impl Batcher<'_> {
     /// What each running request puts into the next batch: answers a token and what is drafted, and
     /// prompts a slice. One prompt gets all of it, because tokens of one text are read faster together.
     fn portions(&mut self) -> Vec<(usize, Portion)> {
-        let readers: Vec<_> = self.running.iter().map(Running::reads).collect();
-        let answers = readers.iter().filter(|&&reads| !reads).count();
+        let answers = self.running.iter().filter(|running| !running.reads()).count();
         let draft = if self.running.len() == 1 { BATCH } else { DRAFT_BESIDE_ANSWERS };
         let mut portions = Vec::with_capacity(self.running.len());
         for (place, running) in self.running.iter_mut().enumerate() {

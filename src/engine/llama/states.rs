@@ -14,6 +14,8 @@ use llama_cpp_2::token::LlamaToken;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::models::hexadecimal;
+
 /// States of one model, run in one way.
 pub(super) struct StateStore {
     folder: PathBuf,
@@ -225,21 +227,13 @@ fn name_of(tokens: &[i32]) -> String {
     for token in tokens {
         hash.update(token.to_le_bytes());
     }
-    hex(&hash.finalize()[..16])
+    hexadecimal(&hash.finalize()[..16])
 }
 
 fn checksum(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path)?, &mut HashWriter(&mut hash))?;
-    Ok(hex(&hash.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+    Ok(hexadecimal(&hash.finalize()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "files' own times, compared with each other only")]
@@ -275,7 +269,7 @@ pub(super) fn fingerprint(model: &Path, settings: &str) -> io::Result<String> {
     hash.update(about.len().to_le_bytes());
     hash.update(ends);
     hash.update(settings);
-    Ok(hex(&hash.finalize()[..16]))
+    Ok(hexadecimal(&hash.finalize()[..16]))
 }
 
 #[cfg(test)]
