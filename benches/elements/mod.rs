@@ -22,12 +22,18 @@ pub(crate) fn element(position: usize) -> Element {
         tags: vec!["rain".to_owned()],
         character_id: None,
         phases: Vec::new(),
+        concealed: false,
+        shortens_to: None,
+        short: None,
+        told_by: None,
+        tells_others: false,
     }
 }
 
 pub(crate) fn rules() -> Rules {
     Rules {
         agent: Agent::Writer,
+        company: Vec::new(),
         phase: None,
         filter: Filter { required_tags: ["rain".to_owned()].into(), ..Filter::default() },
         budgets: LayerBudgets([2_000, 0, 13_000, 5_000, 10_000].map(TokenCount::new)),
@@ -37,5 +43,6 @@ pub(crate) fn rules() -> Rules {
         high_priority: Priority::new(0.7),
         lowest_priority: Priority::new(0.1),
         prefer_recent: true,
+        may_shorten: true,
     }
 }

@@ -5,8 +5,19 @@
 //! All agents open with the same words over the same story, so that they share the longest possible
 //! prefix; only what follows is an agent's own.
 
+pub mod character;
+pub mod conversation;
+pub mod editor;
+pub mod rater;
 pub mod shared;
 pub mod writer;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::error::Category;
 
 use crate::engine::Sampling;
 use crate::prompts::{Prompt, PromptError, Prompts};
@@ -17,6 +28,19 @@ use crate::tokens::TokenCount;
 pub struct Profile {
     pub sampling: Sampling,
     pub max_tokens: TokenCount,
+}
+
+/// Reads an answer that must match its type's JSON Schema; else tells what is wrong with it.
+pub fn structured<T: DeserializeOwned>(written: &str) -> Result<T, String> {
+    serde_json::from_str(written.trim()).map_err(|error| match error.classify() {
+        Category::Eof => "the answer ends before its JSON does".to_owned(),
+        _ => format!("the answer is not the JSON that was asked for: {error}"),
+    })
+}
+
+/// The JSON Schema that an answer of this type is held to while it is written.
+pub fn schema_of<T: JsonSchema>() -> Arc<Value> {
+    Arc::new(schemars::schema_for!(T).to_value())
 }
 
 /// Renders every agent's templates with their samples; all faults, not just the first.
@@ -31,7 +55,19 @@ pub fn check_prompts(prompts: &Prompts) -> Vec<PromptError> {
         check::<shared::RequestText>,
         check::<shared::SystemPrompt>,
         check::<shared::StoryPrompt>,
+        check::<shared::FeedbackText>,
+        check::<shared::GuidancePrompt>,
         check::<writer::ChapterPrompt>,
+        check::<writer::ModifyPrompt>,
+        check::<writer::FleshOutPrompt>,
+        check::<writer::BioPrompt>,
+        check::<writer::CharacterDetailsPrompt>,
+        check::<writer::OutlinePrompt>,
+        check::<editor::ReviewPrompt>,
+        check::<editor::EvaluatePrompt>,
+        check::<rater::RatePrompt>,
+        check::<character::ReactPrompt>,
+        check::<conversation::ConversationPrompt>,
     ]
     .iter()
     .filter_map(|check| check(prompts))
@@ -54,7 +90,19 @@ mod tests {
         insta::assert_snapshot!("request", rendered::<shared::RequestText>());
         insta::assert_snapshot!("system", rendered::<shared::SystemPrompt>());
         insta::assert_snapshot!("story", rendered::<shared::StoryPrompt>());
+        insta::assert_snapshot!("feedback", rendered::<shared::FeedbackText>());
+        insta::assert_snapshot!("guidance", rendered::<shared::GuidancePrompt>());
         insta::assert_snapshot!("chapter", rendered::<writer::ChapterPrompt>());
+        insta::assert_snapshot!("modify", rendered::<writer::ModifyPrompt>());
+        insta::assert_snapshot!("flesh_out", rendered::<writer::FleshOutPrompt>());
+        insta::assert_snapshot!("bio", rendered::<writer::BioPrompt>());
+        insta::assert_snapshot!("details", rendered::<writer::CharacterDetailsPrompt>());
+        insta::assert_snapshot!("outline", rendered::<writer::OutlinePrompt>());
+        insta::assert_snapshot!("review", rendered::<editor::ReviewPrompt>());
+        insta::assert_snapshot!("evaluate", rendered::<editor::EvaluatePrompt>());
+        insta::assert_snapshot!("rate", rendered::<rater::RatePrompt>());
+        insta::assert_snapshot!("react", rendered::<character::ReactPrompt>());
+        insta::assert_snapshot!("conversation", rendered::<conversation::ConversationPrompt>());
     }
 
     #[test]

@@ -3,8 +3,9 @@
 
 use serde::Serialize;
 
-use crate::context::{Assembly, ElementKind, Layer};
-use crate::prompts::Prompt;
+use crate::context::{Agent, Assembly, ElementKind, Layer, Placed};
+use crate::engine::Message;
+use crate::prompts::{Prompt, PromptError, Prompts};
 
 /// A character, as the model reads it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -90,6 +91,21 @@ impl Prompt for RequestText {
     }
 }
 
+/// What somebody said about a text.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeedbackText {
+    pub source: String,
+    pub content: String,
+}
+
+impl Prompt for FeedbackText {
+    const FILE: &'static str = "story/feedback.j2";
+
+    fn sample() -> Self {
+        Self { source: "Aria".into(), content: "I would never have let him go.".into() }
+    }
+}
+
 /// Opens every prompt.
 #[derive(Clone, Debug, Serialize)]
 pub struct SystemPrompt {
@@ -104,13 +120,14 @@ impl Prompt for SystemPrompt {
     }
 }
 
-/// The story itself.
+/// The story itself, and the text that the agent works on.
 #[derive(Clone, Debug, Serialize)]
 pub struct StoryPrompt {
     pub background: Vec<String>,
     pub plot: Vec<String>,
     pub characters: Vec<String>,
     pub recent_story: Vec<String>,
+    pub work: Vec<String>,
 }
 
 impl Prompt for StoryPrompt {
@@ -122,7 +139,52 @@ impl Prompt for StoryPrompt {
             plot: vec!["- scene: Hero enters forest".into()],
             characters: vec!["Aria\n  Personality: brave".into()],
             recent_story: vec!["The gate had closed behind her.".into()],
+            work: vec!["She walked until the light was gone.".into()],
         }
+    }
+}
+
+/// What is said to one agent alone, after what all are told: instructions that are not for everybody,
+/// the agent's own brief, and what the author asks for this time.
+#[derive(Clone, Debug, Serialize)]
+pub struct GuidancePrompt {
+    pub heading: &'static str,
+    pub instructions: Vec<String>,
+    pub requests: Vec<String>,
+}
+
+impl Prompt for GuidancePrompt {
+    const FILE: &'static str = "story/guidance.j2";
+
+    fn sample() -> Self {
+        Self {
+            heading: heading(Agent::Editor),
+            instructions: vec!["- Look at the commas.".into()],
+            requests: vec!["- Add sensory details".into()],
+        }
+    }
+}
+
+impl GuidancePrompt {
+    /// As it stands in an agent's own prompt.
+    pub fn in_words(&self, prompts: &Prompts) -> Result<String, PromptError> {
+        Ok(prompts.render(self)?.trim_end().to_owned())
+    }
+}
+
+/// Guidance in words, as it stands in the samples of agents' prompts.
+pub(super) fn sample_guidance() -> String {
+    "\n=== USER GUIDANCE ===\n- Add sensory details".to_owned()
+}
+
+/// The contract's headings for what is an agent's own.
+fn heading(agent: Agent) -> &'static str {
+    match agent {
+        Agent::Writer => "WRITING GUIDELINES",
+        Agent::Editor => "EDITORIAL GUIDELINES",
+        Agent::Rater => "EVALUATION CRITERIA",
+        Agent::Character => "CHARACTER CONTEXT",
+        Agent::Worldbuilding => "WORLDBUILDING GUIDELINES",
     }
 }
 
@@ -131,29 +193,46 @@ impl Prompt for StoryPrompt {
 pub struct StoryParts {
     pub system: SystemPrompt,
     pub story: StoryPrompt,
-    pub guidance: Vec<String>,
+    pub guidance: GuidancePrompt,
+    /// Turns of a conversation that are to be shown, by the elements' ids.
+    pub turns: Vec<(String, String)>,
 }
 
 impl StoryParts {
-    pub fn of(assembly: &Assembly) -> Self {
-        let layer = |layer| assembly.texts(|placed| placed.layer == layer);
-        let plot_and_world = |wanted: fn(ElementKind) -> bool| {
-            assembly.texts(|placed| placed.layer == Layer::PlotAndWorld && wanted(placed.kind))
+    pub fn of(assembly: &Assembly, agent: Agent) -> Self {
+        let texts = |layer: Layer, wanted: fn(&Placed) -> bool| {
+            assembly.texts(|placed| placed.layer == layer && wanted(placed))
         };
+        let is = |kind: ElementKind| {
+            move |placed: &&Placed| placed.kind == kind && placed.layer == Layer::RecentStory
+        };
+        let turns = assembly.placed.iter().filter(is(ElementKind::Turn));
         Self {
-            system: SystemPrompt { instructions: layer(Layer::System) },
+            system: SystemPrompt { instructions: texts(Layer::System, |placed| placed.is_for_all) },
             story: StoryPrompt {
-                background: plot_and_world(|kind| kind == ElementKind::World),
-                plot: plot_and_world(|kind| kind != ElementKind::World),
-                characters: layer(Layer::Characters),
-                recent_story: layer(Layer::RecentStory),
+                background: texts(Layer::PlotAndWorld, |placed| placed.kind == ElementKind::World),
+                plot: texts(Layer::PlotAndWorld, |placed| placed.kind != ElementKind::World),
+                characters: texts(Layer::Characters, |_| true),
+                recent_story: texts(Layer::RecentStory, |placed| {
+                    !matches!(placed.kind, ElementKind::Work | ElementKind::Turn)
+                }),
+                work: texts(Layer::RecentStory, |placed| placed.kind == ElementKind::Work),
             },
-            guidance: layer(Layer::Immediate),
+            guidance: GuidancePrompt {
+                heading: heading(agent),
+                instructions: [
+                    texts(Layer::System, |placed| !placed.is_for_all),
+                    texts(Layer::Immediate, |placed| placed.kind == ElementKind::Brief),
+                ]
+                .concat(),
+                requests: texts(Layer::Immediate, |placed| placed.kind != ElementKind::Brief),
+            },
+            turns: turns.map(|placed| (placed.id.clone(), placed.text.clone())).collect(),
         }
     }
 
     /// Every heading and no element: what a prompt takes before anything is put in.
-    pub fn only_headings() -> Self {
+    pub fn only_headings(agent: Agent) -> Self {
         let blank = || vec![String::new()];
         Self {
             system: SystemPrompt { instructions: blank() },
@@ -162,8 +241,29 @@ impl StoryParts {
                 plot: blank(),
                 characters: blank(),
                 recent_story: blank(),
+                work: blank(),
             },
-            guidance: blank(),
+            guidance: GuidancePrompt {
+                heading: heading(agent),
+                instructions: blank(),
+                requests: blank(),
+            },
+            turns: Vec::new(),
         }
+    }
+
+    /// The messages of a prompt: what all agents are told, then the agent's own task, which is given
+    /// the guidance in words.
+    pub fn messages<P: Prompt>(
+        &self,
+        prompts: &Prompts,
+        task: impl FnOnce(String) -> P,
+    ) -> Result<Vec<Message>, PromptError> {
+        let task = task(self.guidance.in_words(prompts)?);
+        let story = prompts.render(&self.story)?;
+        Ok(vec![
+            Message::system(prompts.render(&self.system)?),
+            Message::user(story + &prompts.render(&task)?),
+        ])
     }
 }

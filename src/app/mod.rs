@@ -1,6 +1,7 @@
 //! From configuration to a running server. The only room that knows all others.
 
 pub mod checks;
+mod in_process;
 mod settings;
 mod shutdown;
 

@@ -9,13 +9,12 @@ use crate::context::{AllocationMode, LayerBudgets, OverflowStrategy, Priority};
 use crate::engine::Sampling;
 use crate::engine::llama::FlashAttention;
 use crate::http::{HttpSettings, TokenLimits};
-use crate::story::{Levels, Priorities, StorySettings};
+use crate::story::{Levels, PhaseValidation, Presence, Priorities, Profiles, StorySettings};
 use crate::telemetry::LogSettings;
 use crate::tokens::{TiktokenCounter, TokenCount, TokenizerChoice};
 
 pub(super) fn story(config: &Config) -> StorySettings {
     let context = &config.context;
-    let agents = &config.agents;
     let most_prompt_tokens = context.context_max_tokens - context.context_buffer_tokens;
     StorySettings {
         budgets: LayerBudgets(layers(config).map(TokenCount::new)),
@@ -36,10 +35,77 @@ pub(super) fn story(config: &Config) -> StorySettings {
         priorities: priorities(context),
         assembly_limit: Duration::from_millis(context.context_assembly_timeout),
         generation_limit: Duration::from_secs(config.engine.llm_generation_timeout_seconds),
-        chapter: Profile {
-            sampling: sampling(config, agents.endpoint_generate_chapter_temperature),
-            max_tokens: agents.endpoint_generate_chapter_max_tokens.into(),
-        },
+        summarization_threshold: context.context_summarization_threshold.into(),
+        profiles: profiles(config),
+        phase_validation: phase_validation(config),
+    }
+}
+
+/// Jobs without settings of their own go by LLM_TEMPERATURE and the contract's lengths.
+fn profiles(config: &Config) -> Profiles {
+    let agents = &config.agents;
+    let profile = |temperature, max_tokens: u32| Profile {
+        sampling: sampling(config, temperature),
+        max_tokens: max_tokens.into(),
+    };
+    let usual = config.engine.llm_temperature;
+    Profiles {
+        chapter: profile(
+            agents.endpoint_generate_chapter_temperature,
+            agents.endpoint_generate_chapter_max_tokens,
+        ),
+        modify: profile(
+            agents.endpoint_modify_chapter_temperature,
+            agents.endpoint_modify_chapter_max_tokens,
+        ),
+        character: profile(
+            agents.endpoint_character_feedback_temperature,
+            agents.endpoint_character_feedback_max_tokens,
+        ),
+        editor: profile(
+            agents.endpoint_editor_review_temperature,
+            agents.endpoint_editor_review_max_tokens,
+        ),
+        rater: profile(
+            agents.endpoint_rater_feedback_temperature,
+            agents.endpoint_rater_feedback_max_tokens,
+        ),
+        flesh_out: profile(
+            agents.endpoint_flesh_out_temperature,
+            agents.endpoint_flesh_out_max_tokens,
+        ),
+        character_details: profile(
+            agents.endpoint_generate_character_details_temperature,
+            agents.endpoint_generate_character_details_max_tokens,
+        ),
+        biography: profile(usual, 500),
+        outline: profile(usual, 2_000),
+        conversation: profile(0.8, 1_000),
+        verdict: profile(0.3, 500),
+    }
+}
+
+fn phase_validation(config: &Config) -> PhaseValidation {
+    let rules = &config.validation;
+    let presence = |present, absent| Presence { present, absent };
+    PhaseValidation {
+        threshold: rules.validation_phase_transition_threshold,
+        outline_words: rules.validation_outline_min_word_ratio,
+        chapter_words: rules.validation_chapter_min_word_ratio,
+        summary_words: rules.validation_summary_min_word_ratio,
+        conflict: presence(
+            rules.validation_conflict_present_score,
+            rules.validation_conflict_absent_score,
+        ),
+        characters: presence(
+            rules.validation_characters_present_score,
+            rules.validation_characters_absent_score,
+        ),
+        dialogue: presence(
+            rules.validation_dialogue_present_score,
+            rules.validation_dialogue_absent_score,
+        ),
+        completion: presence(rules.validation_completion_score, rules.validation_incomplete_score),
     }
 }
 
@@ -78,6 +144,10 @@ fn priorities(context: &config::Context) -> Priorities {
         assistant_prompt: Priority::new(context.context_adapter_writing_assistant_priority),
         editor_prompt: Priority::new(context.context_adapter_writing_editor_priority),
         instruction: Priority::new(context.context_adapter_instruction_priority),
+        character_brief: Priority::new(context.context_adapter_character_prompt_priority),
+        rater_brief: Priority::new(context.context_adapter_rater_prompt_priority),
+        editor_brief: Priority::new(context.context_adapter_editor_prompt_priority),
+        output: Priority::new(context.context_adapter_output_priority),
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Arguments {
 enum Command {
     /// Start the server
     Serve(serve::Serve),
-    /// Write a chapter from a request file, to the terminal
+    /// Send any story request to the agents, and show the answer as it comes
     Write(write::Write),
     /// Look at configuration, prompts, schemas, database, model and embedder
     Check(check::Check),

@@ -42,8 +42,7 @@ section! {
     context_overflow_strategy: OverflowStrategy = OverflowStrategy::Reallocate;
 
     /// Tokens of context above which older parts are summarised.
-    context_summarization_threshold: u32 = 25_000, within(1_000, 100_000),
-        waits_for("distillation");
+    context_summarization_threshold: u32 = 25_000, within(1_000, 100_000);
 
     /// Milliseconds of assembling a prompt above which a warning is logged and noted in the
     /// receipt. Nothing is cut off.
@@ -114,26 +113,21 @@ section! {
     context_adapter_writing_assistant_priority: f64 = 0.8, within(0.0, 1.0);
 
     /// Priority of a story's own prompt for the writing editor.
-    context_adapter_writing_editor_priority: f64 = 0.8, within(0.0, 1.0),
-        waits_for("the editor agent");
+    context_adapter_writing_editor_priority: f64 = 0.8, within(0.0, 1.0);
 
     /// Priority of the prompt that a character speaks by.
-    context_adapter_character_prompt_priority: f64 = 0.7, within(0.0, 1.0),
-        waits_for("the character agent");
+    context_adapter_character_prompt_priority: f64 = 0.7, within(0.0, 1.0);
 
     /// Priority of the prompt that a rater judges by.
-    context_adapter_rater_prompt_priority: f64 = 0.8, within(0.0, 1.0),
-        waits_for("the rater agent");
+    context_adapter_rater_prompt_priority: f64 = 0.8, within(0.0, 1.0);
 
     /// Priority of the prompt that the editor reviews by.
-    context_adapter_editor_prompt_priority: f64 = 0.8, within(0.0, 1.0),
-        waits_for("the editor agent");
+    context_adapter_editor_prompt_priority: f64 = 0.8, within(0.0, 1.0);
 
     /// Priority of the plot point that older editors send in `plotContext`, where it differs from
     /// the request's own.
     context_adapter_instruction_priority: f64 = 0.9, within(0.0, 1.0);
 
     /// Priority of earlier outputs that an agent is shown, such as a chapter under review.
-    context_adapter_output_priority: f64 = 0.6, within(0.0, 1.0),
-        waits_for("the agents that are shown earlier outputs");
+    context_adapter_output_priority: f64 = 0.6, within(0.0, 1.0);
 }

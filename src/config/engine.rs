@@ -38,7 +38,7 @@ section! {
 
     /// Sampling temperature for requests and agents that name none: 0 always takes the likeliest
     /// token, higher values vary more.
-    llm_temperature: f32 = 0.7, within(0.0, 2.0), waits_for("the first agent without a temperature of its own");
+    llm_temperature: f32 = 0.7, within(0.0, 2.0);
 
     /// Nucleus sampling: only the likeliest tokens that together reach this probability are drawn
     /// from. 1 turns it off.

@@ -100,9 +100,10 @@ impl Allocation {
         let mut needed = [TokenCount::ZERO; 5];
         let mut used = [TokenCount::ZERO; 5];
         for element in elements {
-            if element.outcome != Outcome::Dropped
-                || matches!(element.reason, Reason::OverBudget | Reason::NoSentenceFits)
-            {
+            let was_wanted = element.outcome != Outcome::Dropped
+                || matches!(element.reason, Reason::OverBudget | Reason::NoSentenceFits);
+            // A summary of several is no need of its own.
+            if was_wanted && element.reason != Reason::TellsOthers {
                 needed[element.layer.index()] += element.tokens;
             }
             used[element.layer.index()] += element.tokens_used;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::agent::{Audience, Phase};
+use crate::distil::Account;
 use crate::tokens::TokenCount;
 
 /// One source's contribution: an instruction, a character, a scene, a passage.
@@ -30,7 +31,39 @@ pub struct Element {
     pub character_id: Option<String>,
     /// Phases it is meant for; empty means all.
     pub phases: Vec<Phase>,
+    /// Whether the character who reads the prompt does not know of it.
+    pub concealed: bool,
+    /// The share of its tokens that a shorter telling takes; `None` where it is told in its own words
+    /// or not at all.
+    pub shortens_to: Option<f64>,
+    /// A shorter telling of it, once there is one.
+    pub short: Option<Short>,
+    /// The element that tells it together with others, once there is one.
+    pub told_by: Option<String>,
+    /// Whether it tells others together: a summary of several elements.
+    pub tells_others: bool,
 }
+
+/// An element, told shorter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Short {
+    pub text: String,
+    /// The line's end after it included.
+    pub tokens: TokenCount,
+    /// How it was made.
+    pub account: Account,
+}
+
+impl Element {
+    /// What a shorter telling takes: the one there is, or an expected one.
+    pub(super) fn short_tokens(&self) -> Option<TokenCount> {
+        let short = self.short.as_ref().map(|short| short.tokens);
+        short.or_else(|| self.shortens_to.map(|share| self.tokens.scaled(share * ALLOWANCE)))
+    }
+}
+
+/// Shorter tellings may come out a tenth longer than asked for.
+const ALLOWANCE: f64 = 1.1;
 
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -39,11 +72,17 @@ pub struct Element {
 pub enum ElementKind {
     // In the order in which equally important ones are kept.
     SystemInstruction,
+    /// What one agent is told to go by: a rater's prompt.
+    Brief,
+    /// The text the agent works on.
+    Work,
     Plot,
     Character,
     UserRequest,
     World,
     Passage,
+    /// A message of a conversation.
+    Turn,
 }
 
 /// The layers of a context, by the letters the settings use.

@@ -45,8 +45,11 @@ impl Filter {
 
 /// Why an element isn't considered; `None` if it is.
 pub(super) fn reason_to_leave_out(element: &Element, rules: &Rules) -> Option<Reason> {
-    if !element.audience.includes(rules.agent) {
+    if !rules.readers().any(|agent| element.audience.includes(agent)) {
         return Some(Reason::OtherAudience);
+    }
+    if element.concealed {
+        return Some(Reason::UnknownToCharacter);
     }
     if !fits_phase(&element.phases, rules.phase) {
         return Some(Reason::OtherPhase);
@@ -62,7 +65,8 @@ fn fits_phase(meant_for: &[Phase], current: Option<Phase>) -> bool {
 }
 
 fn passes(element: &Element, filter: &Filter) -> bool {
-    if filter.min_priority.is_some_and(|least| element.priority < least) {
+    let is_the_task = matches!(element.kind, ElementKind::Work | ElementKind::Turn);
+    if !is_the_task && filter.min_priority.is_some_and(|least| element.priority < least) {
         return false;
     }
     match element.kind {
@@ -73,6 +77,10 @@ fn passes(element: &Element, filter: &Filter) -> bool {
             filter.character_ids.is_empty()
                 || element.character_id.as_ref().is_some_and(|id| filter.character_ids.contains(id))
         }
-        ElementKind::SystemInstruction | ElementKind::UserRequest => true,
+        ElementKind::SystemInstruction
+        | ElementKind::Brief
+        | ElementKind::Work
+        | ElementKind::Turn
+        | ElementKind::UserRequest => true,
     }
 }

@@ -17,9 +17,10 @@ mod sentences;
 
 pub use self::agent::{Agent, Audience, Phase};
 pub use self::budget::{AllocationMode, LayerBudgets, LayerNeed, OverflowStrategy};
-pub use self::element::{Element, ElementKind, KeepEnd, Layer, Priority};
+pub use self::element::{Element, ElementKind, KeepEnd, Layer, Priority, Short};
 pub use self::filter::Filter;
-use self::pack::{Fate, pack};
+pub use self::pack::Gathering;
+use self::pack::{Fate, Mode, Packed, pack};
 pub use self::receipt::{
     BudgetReport, ElementReport, LayerReport, Outcome, PromptReport, Reason, Receipt,
 };
@@ -29,6 +30,9 @@ use crate::tokens::{TokenCount, TokenCounter};
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub agent: Agent,
+    /// Other agents that are to see the same: what any of them may see is packed for all, so that
+    /// all their prompts begin alike.
+    pub company: Vec<Agent>,
     pub phase: Option<Phase>,
     pub filter: Filter,
     /// The layers' budgets as configured, before they are scaled to what is there.
@@ -43,10 +47,18 @@ pub struct Rules {
     pub lowest_priority: Priority,
     /// Of equally important passages, whether the later ones are kept first.
     pub prefer_recent: bool,
+    /// Whether what doesn't fit may be told shorter.
+    pub may_shorten: bool,
+}
+
+impl Rules {
+    fn readers(&self) -> impl Iterator<Item = Agent> {
+        std::iter::once(self.agent).chain(self.company.iter().copied())
+    }
 }
 
 /// A context that fits, and the account of how it came about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Assembly {
     /// In prompt order: layer after layer, in each what most agents share first.
     pub placed: Vec<Placed>,
@@ -54,9 +66,30 @@ pub struct Assembly {
     pub layers: Vec<LayerReport>,
 }
 
+/// What has to be told shorter so that a context fits.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The context as it is going to be, with expected sizes.
+    pub assembly: Assembly,
+    /// Elements to be told shorter, by position in the list.
+    pub shorten: Vec<usize>,
+    /// Elements to be told together.
+    pub gather: Vec<Gathering>,
+}
+
+impl Plan {
+    pub fn is_settled(&self) -> bool {
+        self.shorten.is_empty() && self.gather.is_empty()
+    }
+}
+
 /// A text that goes into the prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
+    /// The element's id.
+    pub id: String,
+    /// Whether every agent is told it.
+    pub is_for_all: bool,
     pub layer: Layer,
     pub kind: ElementKind,
     pub text: String,
@@ -99,41 +132,89 @@ fn list(layers: &[LayerNeed], tokens: impl Fn(&LayerNeed) -> TokenCount) -> Stri
     parts.join(", ")
 }
 
+/// Decides what would be told shorter, if it could be: what [`assemble`] then needs as
+/// [`Element::short`] and as elements that tell others together.
+pub fn plan(
+    elements: &[Element],
+    rules: &Rules,
+    counter: &dyn TokenCounter,
+) -> Result<Plan, ContextError> {
+    let (fates, packed) = decide(elements, rules, counter, Mode::Plan)?;
+    let shorten = (0..elements.len())
+        .filter(|&at| matches!(fates[at], Some(Fate::Distilled(_))) && elements[at].short.is_none())
+        .collect();
+    let gather = packed.gatherings.clone();
+    Ok(Plan { assembly: assembly(elements, fates, &packed), shorten, gather })
+}
+
 /// Decides what the model sees.
 pub fn assemble(
     elements: &[Element],
     rules: &Rules,
     counter: &dyn TokenCounter,
 ) -> Result<Assembly, ContextError> {
+    let (fates, packed) = decide(elements, rules, counter, Mode::Assemble)?;
+    Ok(assembly(elements, fates, &packed))
+}
+
+fn decide(
+    elements: &[Element],
+    rules: &Rules,
+    counter: &dyn TokenCounter,
+    mode: Mode,
+) -> Result<(Vec<Option<Fate>>, Packed), ContextError> {
     rules.filter.check()?;
     let mut fates: Vec<Option<Fate>> = elements
         .iter()
-        .map(|element| filter::reason_to_leave_out(element, rules).map(Fate::Dropped))
+        .map(|element| {
+            let left_out = filter::reason_to_leave_out(element, rules).map(Fate::Dropped);
+            left_out.or_else(|| element.told_by.is_some().then_some(Fate::ToldTogether))
+        })
         .collect();
-    let allocation = pack(elements, &mut fates, rules, counter)?;
+    let packed = pack(elements, &mut fates, rules, counter, mode)?;
+    // Packed for the company, told to those it is for.
+    for (element, fate) in elements.iter().zip(&mut fates) {
+        if !element.audience.includes(rules.agent) {
+            *fate = Some(Fate::Dropped(Reason::OtherAudience));
+        }
+    }
+    Ok((fates, packed))
+}
 
+fn assembly(elements: &[Element], fates: Vec<Option<Fate>>, packed: &Packed) -> Assembly {
     let reports = elements
         .iter()
         .zip(&fates)
         .map(|(element, fate)| ElementReport::new(element, fate.as_ref()))
         .collect::<Vec<_>>();
-    let layers = allocation.report(&reports);
-    let mut placed: Vec<_> =
-        elements.iter().zip(fates).filter_map(|(element, fate)| place(element, fate?)).collect();
+    let layers = packed.allocation.report(&reports);
+    let placed = elements.iter().zip(fates).filter_map(|(element, fate)| {
+        let text = told(element, fate?)?;
+        let breadth = element.audience.breadth();
+        let placed = Placed {
+            id: element.id.clone(),
+            is_for_all: element.audience == Audience::EVERYBODY,
+            layer: element.layer,
+            kind: element.kind,
+            text,
+        };
+        Some((breadth, placed))
+    });
+    let mut placed: Vec<_> = placed.collect();
     // Stable: what ties keeps the author's order.
-    placed.sort_by_key(|(layer, breadth, _)| (layer.prompt_order(), std::cmp::Reverse(*breadth)));
-    let placed = placed.into_iter().map(|(_, _, placed)| placed).collect();
-    Ok(Assembly { placed, elements: reports, layers })
+    placed.sort_by_key(|(breadth, it)| (it.layer.prompt_order(), std::cmp::Reverse(*breadth)));
+    let placed = placed.into_iter().map(|(_, placed)| placed).collect();
+    Assembly { placed, elements: reports, layers }
 }
 
-fn place(element: &Element, fate: Fate) -> Option<(Layer, usize, Placed)> {
-    let text = match fate {
-        Fate::Kept(_) => element.text.clone(),
-        Fate::Trimmed { text, .. } => text,
-        Fate::Dropped(_) => return None,
-    };
-    let breadth = element.audience.breadth();
-    Some((element.layer, breadth, Placed { layer: element.layer, kind: element.kind, text }))
+/// The words of it that go into the prompt.
+fn told(element: &Element, fate: Fate) -> Option<String> {
+    match fate {
+        Fate::Kept(_) => Some(element.text.clone()),
+        Fate::Distilled(_) => element.short.as_ref().map(|short| short.text.clone()),
+        Fate::Trimmed { text, .. } => Some(text),
+        Fate::ToldTogether | Fate::Dropped(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Fills the layers' budgets: what must be in first, then by priority; the first that doesn't fit
-//! whole is cut at a sentence end, smaller ones after it may still fit.
+//! Fills the layers' budgets: what must be in first, then by priority. Where not everything fits whole,
+//! what can be told shorter is, as far as the room reaches; what still doesn't fit is told together
+//! with others, cut at a sentence end, or left out.
 
 use super::budget::{Allocation, LayerNeed, allocate};
 use super::element::{Element, Layer};
@@ -11,13 +12,48 @@ use crate::tokens::{TokenCount, TokenCounter};
 const SHORTEST_REMAINDER: TokenCount = TokenCount::new(16);
 /// The line's end after an element, counted with it.
 const LINE_END: TokenCount = TokenCount::new(1);
+/// A layer this little over its budget is cut, not told shorter.
+const OVERFLOW_TOLERANCE: f64 = 1.1;
+/// Most of a layer's room that the summary of what doesn't fit one by one may take…
+const MOST_TOLD_TOGETHER: f64 = 0.25;
+/// …and of the length of what it tells: a summary of summaries.
+const TOLD_TOGETHER: f64 = 0.12;
 
 /// What becomes of an element.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Fate {
     Kept(Reason),
-    Trimmed { text: String, tokens: TokenCount },
+    /// Told shorter, in so many tokens.
+    Distilled(TokenCount),
+    /// Told with others, by an element that stands for them.
+    ToldTogether,
+    Trimmed {
+        text: String,
+        tokens: TokenCount,
+    },
     Dropped(Reason),
+}
+
+/// Elements of one layer to be told together, in at most so many tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gathering {
+    pub layer: Layer,
+    /// Positions in the list of elements, in its order.
+    pub members: Vec<usize>,
+    pub tokens: TokenCount,
+}
+
+/// Budgets shared out, and what a plan wants told together.
+pub(super) struct Packed {
+    pub(super) allocation: Allocation,
+    pub(super) gatherings: Vec<Gathering>,
+}
+
+/// Whether shorter tellings that don't exist yet are counted on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Plan,
+    Assemble,
 }
 
 /// Decides the fate of every element that has none yet.
@@ -26,7 +62,8 @@ pub(super) fn pack(
     fates: &mut [Option<Fate>],
     rules: &Rules,
     counter: &dyn TokenCounter,
-) -> Result<Allocation, ContextError> {
+    mode: Mode,
+) -> Result<Packed, ContextError> {
     let open: Vec<usize> = (0..elements.len()).filter(|&index| fates[index].is_none()).collect();
     let is_high = |element: &Element| element.priority > rules.high_priority;
     let allocation = allocate(
@@ -37,34 +74,166 @@ pub(super) fn pack(
         rules.overflow,
     )?;
 
-    let mut left = Layer::ALL.map(|layer| allocation.of(layer));
     let mut ranked = open;
     ranked.sort_by(|&one, &other| rank(&elements[one], &elements[other], rules.prefer_recent));
-    // By priority, so whatever must be in comes before what may be cut.
-    for index in ranked {
-        let element = &elements[index];
-        let room = &mut left[allocation.pot(element.layer).index()];
-        let fate = decide(element, is_high(element), *room, counter);
-        *room = *room - taken(element, &fate);
-        fates[index] = Some(fate);
+    let mut gatherings = Vec::new();
+    for pot in Layer::ALL {
+        let in_pot = |&index: &usize| allocation.pot(elements[index].layer) == pot;
+        let mut layer =
+            PotPacking { elements, fates, counter, rules, mode, room: allocation.of(pot) };
+        let rest = layer.place_what_must_be_in(ranked.iter().copied().filter(in_pot));
+        gatherings.extend(layer.place(&rest));
     }
-    Ok(allocation)
+    Ok(Packed { allocation, gatherings })
 }
 
-fn decide(
-    element: &Element,
-    must_be_in: bool,
+/// One budget being filled.
+struct PotPacking<'a> {
+    elements: &'a [Element],
+    fates: &'a mut [Option<Fate>],
+    counter: &'a dyn TokenCounter,
+    rules: &'a Rules,
+    mode: Mode,
     room: TokenCount,
-    counter: &dyn TokenCounter,
-) -> Fate {
-    if element.text.trim().is_empty() {
-        return Fate::Dropped(Reason::Empty);
+}
+
+impl PotPacking<'_> {
+    /// Returns the others, in their order.
+    fn place_what_must_be_in(&mut self, ranked: impl Iterator<Item = usize>) -> Vec<usize> {
+        let mut rest = Vec::new();
+        for index in ranked {
+            let element = &self.elements[index];
+            if element.text.trim().is_empty() {
+                self.fates[index] = Some(Fate::Dropped(Reason::Empty));
+            } else if element.priority > self.rules.high_priority {
+                self.settle(index, Fate::Kept(Reason::HighPriority));
+            } else {
+                rest.push(index);
+            }
+        }
+        rest
     }
-    if must_be_in {
-        return Fate::Kept(Reason::HighPriority);
+
+    fn settle(&mut self, index: usize, fate: Fate) {
+        let taken = match &fate {
+            Fate::Kept(_) => self.elements[index].tokens,
+            Fate::Distilled(tokens) | Fate::Trimmed { tokens, .. } => *tokens,
+            Fate::ToldTogether | Fate::Dropped(_) => TokenCount::ZERO,
+        };
+        self.room = self.room - taken;
+        self.fates[index] = Some(fate);
     }
+
+    fn place(&mut self, rest: &[usize]) -> Option<Gathering> {
+        let whole: TokenCount = rest.iter().map(|&index| self.elements[index].tokens).sum();
+        let tolerable = self.room.scaled(OVERFLOW_TOLERANCE);
+        let can_shorten = rest.iter().any(|&index| self.short_tokens(index).is_some());
+        if whole <= tolerable || !can_shorten {
+            self.place_whole_or_cut(rest);
+            return None;
+        }
+        let left_over = self.place_shortened(rest, whole);
+        if self.mode == Mode::Plan {
+            return self.gather(left_over, whole);
+        }
+        self.place_whole_or_cut(&left_over);
+        None
+    }
+
+    /// The first that doesn't fit whole is cut at a sentence end; smaller ones after it may still fit.
+    fn place_whole_or_cut(&mut self, ranked: &[usize]) {
+        for &index in ranked {
+            let element = &self.elements[index];
+            let fate = whole_or_cut(element, self.room, self.counter);
+            self.settle(index, fate);
+        }
+    }
+
+    /// Everybody gets the short form where there is one, by rank, as far as the room reaches; what is
+    /// left of the room then goes into whole forms, again by rank. Returns what found no place.
+    fn place_shortened(&mut self, ranked: &[usize], whole: TokenCount) -> Vec<usize> {
+        let least = |packing: &Self, index: usize| {
+            let tokens = packing.elements[index].tokens;
+            packing.short_tokens(index).map_or(tokens, |short| short.min(tokens))
+        };
+        let needed: TokenCount = ranked.iter().map(|&index| least(self, index)).sum();
+        let kept_free = match self.mode {
+            Mode::Plan if needed > self.room => together_tokens(self.room, whole),
+            _ => TokenCount::ZERO,
+        };
+        let mut room = self.room - kept_free;
+        let (mut chosen, mut left_over) = (Vec::new(), Vec::new());
+        for &index in ranked {
+            let tokens = least(self, index);
+            if tokens <= room {
+                room = room - tokens;
+                chosen.push(index);
+            } else {
+                left_over.push(index);
+            }
+        }
+        for index in chosen {
+            let element = &self.elements[index];
+            let short = least(self, index);
+            let more = element.tokens - short;
+            if more <= room {
+                room = room - more;
+                self.settle(index, Fate::Kept(kept_because(element)));
+            } else {
+                self.settle(index, Fate::Distilled(short));
+            }
+        }
+        left_over
+    }
+
+    /// What found no place even in its short form is told together, where that makes sense: story and
+    /// plot, not instructions.
+    fn gather(&mut self, left_over: Vec<usize>, whole: TokenCount) -> Option<Gathering> {
+        let (mut members, others): (Vec<_>, Vec<_>) = left_over.into_iter().partition(|&index| {
+            let element = &self.elements[index];
+            element.shortens_to.is_some()
+                && matches!(element.layer, Layer::RecentStory | Layer::PlotAndWorld)
+        });
+        let tokens = together_tokens(self.room, whole);
+        if members.len() < 2 || tokens < SHORTEST_REMAINDER {
+            members.extend(others);
+            members.sort_unstable();
+            self.place_whole_or_cut(&members);
+            return None;
+        }
+        for &index in &members {
+            self.settle(index, Fate::ToldTogether);
+        }
+        let layer = self.elements[*members.first()?].layer;
+        members.sort_unstable();
+        self.room = self.room - tokens;
+        self.place_whole_or_cut(&others);
+        Some(Gathering { layer, members, tokens })
+    }
+
+    fn short_tokens(&self, index: usize) -> Option<TokenCount> {
+        if !self.rules.may_shorten {
+            return None;
+        }
+        let element = &self.elements[index];
+        match self.mode {
+            Mode::Plan => element.short_tokens(),
+            Mode::Assemble => element.short.as_ref().map(|short| short.tokens),
+        }
+    }
+}
+
+fn together_tokens(room: TokenCount, whole: TokenCount) -> TokenCount {
+    room.scaled(MOST_TOLD_TOGETHER).min(whole.scaled(TOLD_TOGETHER))
+}
+
+fn kept_because(element: &Element) -> Reason {
+    if element.tells_others { Reason::TellsOthers } else { Reason::FitsBudget }
+}
+
+fn whole_or_cut(element: &Element, room: TokenCount, counter: &dyn TokenCounter) -> Fate {
     if element.tokens <= room {
-        return Fate::Kept(Reason::FitsBudget);
+        return Fate::Kept(kept_because(element));
     }
     if room < SHORTEST_REMAINDER {
         return Fate::Dropped(Reason::OverBudget);
@@ -72,14 +241,6 @@ fn decide(
     match sentences::cut(&element.text, room - LINE_END, element.keep_end, counter) {
         Some((text, tokens)) => Fate::Trimmed { text, tokens: tokens + LINE_END },
         None => Fate::Dropped(Reason::NoSentenceFits),
-    }
-}
-
-fn taken(element: &Element, fate: &Fate) -> TokenCount {
-    match fate {
-        Fate::Kept(_) => element.tokens,
-        Fate::Trimmed { tokens, .. } => *tokens,
-        Fate::Dropped(_) => TokenCount::ZERO,
     }
 }
 
@@ -106,7 +267,8 @@ fn needs<'a>(
     needs
 }
 
-/// The more important first; then by kind; then the later in the story, or the author's order.
+/// The more important first, summaries of several before others; then by kind; then the later in the
+/// story, or the author's order.
 fn rank(one: &Element, other: &Element, prefer_recent: bool) -> std::cmp::Ordering {
     let by_place = || match one.layer {
         Layer::RecentStory | Layer::PlotAndWorld if prefer_recent => {
@@ -114,5 +276,10 @@ fn rank(one: &Element, other: &Element, prefer_recent: bool) -> std::cmp::Orderi
         }
         _ => one.position.cmp(&other.position),
     };
-    other.priority.cmp(one.priority).then_with(|| one.kind.cmp(&other.kind)).then_with(by_place)
+    other
+        .tells_others
+        .cmp(&one.tells_others)
+        .then_with(|| other.priority.cmp(one.priority))
+        .then_with(|| one.kind.cmp(&other.kind))
+        .then_with(by_place)
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::agent::{Agent, Phase};
 use super::element::{Element, ElementKind, Layer, Priority};
 use super::pack::Fate;
+use crate::distil::Account;
 use crate::ids::ReceiptId;
 use crate::tokens::TokenCount;
 
@@ -72,6 +73,12 @@ pub struct ElementReport {
     pub tokens: TokenCount,
     /// What it takes in the prompt.
     pub tokens_used: TokenCount,
+    /// How its shorter telling was made; absent where that is only planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Account>,
+    /// The element that tells it together with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_by: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +86,8 @@ pub struct ElementReport {
 pub enum Outcome {
     /// In the prompt, whole.
     Kept,
+    /// In the prompt, told shorter; alone, or together with others.
+    Distilled,
     /// In the prompt, cut at the end of a sentence.
     Trimmed,
     /// Not in the prompt.
@@ -90,9 +99,13 @@ pub enum Outcome {
 pub enum Reason {
     HighPriority,
     FitsBudget,
+    TellsOthers,
+    ToldShorter,
+    ToldTogether,
     OverBudget,
     NoSentenceFits,
     OtherAudience,
+    UnknownToCharacter,
     OtherPhase,
     FilteredOut,
     BelowLowestPriority,
@@ -104,11 +117,15 @@ impl Reason {
         match self {
             Self::HighPriority => "must be in",
             Self::FitsBudget => "fits its layer's budget",
+            Self::TellsOthers => "tells what didn't fit one by one",
+            Self::ToldShorter => "the layer's budget doesn't hold all of it",
+            Self::ToldTogether => "told in one summary with others",
             Self::OverBudget => "the layer's budget was used up by what matters more",
             Self::NoSentenceFits => {
                 "what was left of the layer's budget holds none of its sentences"
             }
             Self::OtherAudience => "not meant for this agent",
+            Self::UnknownToCharacter => "the character doesn't know of it",
             Self::OtherPhase => "not meant for this phase",
             Self::FilteredOut => "the request's filters exclude it",
             Self::BelowLowestPriority => "below CONTEXT_MIN_PRIORITY_THRESHOLD",
@@ -131,6 +148,10 @@ impl ElementReport {
     pub(super) fn new(element: &Element, fate: Option<&Fate>) -> Self {
         let (outcome, reason, tokens_used) = match fate {
             Some(Fate::Kept(reason)) => (Outcome::Kept, *reason, element.tokens),
+            Some(Fate::Distilled(tokens)) => (Outcome::Distilled, Reason::ToldShorter, *tokens),
+            Some(Fate::ToldTogether) => {
+                (Outcome::Distilled, Reason::ToldTogether, TokenCount::ZERO)
+            }
             Some(Fate::Trimmed { tokens, .. }) => (Outcome::Trimmed, Reason::OverBudget, *tokens),
             Some(Fate::Dropped(reason)) => (Outcome::Dropped, *reason, TokenCount::ZERO),
             None => (Outcome::Dropped, Reason::OverBudget, TokenCount::ZERO),
@@ -145,6 +166,13 @@ impl ElementReport {
             reason,
             tokens: element.tokens,
             tokens_used,
+            distilled: match fate {
+                Some(Fate::Distilled(_)) => {
+                    element.short.as_ref().map(|short| short.account.clone())
+                }
+                _ => None,
+            },
+            told_by: element.told_by.clone(),
         }
     }
 }

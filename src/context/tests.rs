@@ -21,12 +21,18 @@ fn element(position: usize, layer: Layer, priority: f64, words: usize) -> Elemen
         tags: Vec::new(),
         character_id: None,
         phases: Vec::new(),
+        concealed: false,
+        shortens_to: None,
+        short: None,
+        told_by: None,
+        tells_others: false,
     }
 }
 
 fn rules(available: usize) -> Rules {
     Rules {
         agent: Agent::Writer,
+        company: Vec::new(),
         phase: None,
         filter: Filter::default(),
         budgets: LayerBudgets([2_000, 0, 13_000, 5_000, 10_000].map(TokenCount::new)),
@@ -36,6 +42,7 @@ fn rules(available: usize) -> Rules {
         high_priority: Priority::new(0.7),
         lowest_priority: Priority::new(0.1),
         prefer_recent: true,
+        may_shorten: true,
     }
 }
 

@@ -19,7 +19,7 @@ use super::Lifecycle;
 use super::error::ApiError;
 use super::wire::WireEvent;
 use crate::engine::EngineError;
-use crate::story::StoryEvent;
+use crate::story::{StoryError, StoryEvent};
 
 /// How often a quiet stream sends a comment, so that proxies don't close it.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -29,6 +29,18 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 pub(super) enum Wanted {
     Events,
     Json,
+    /// It takes either.
+    Either,
+}
+
+impl Wanted {
+    pub(super) fn or_events(self) -> Self {
+        if self == Self::Either { Self::Events } else { self }
+    }
+
+    pub(super) fn or_json(self) -> Self {
+        if self == Self::Either { Self::Json } else { self }
+    }
 }
 
 #[derive(Deserialize)]
@@ -45,8 +57,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
             .map_err(|_| ApiError::new(super::Code::BadRequest, "?stream is true or false"))?;
         Ok(match parameter.stream {
             Some(false) => Self::Json,
+            Some(true) => Self::Events,
             None if accepts_only_json(parts) => Self::Json,
-            _ => Self::Events,
+            None if accepts(parts, "text/event-stream") => Self::Events,
+            None => Self::Either,
         })
     }
 }
@@ -54,12 +68,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 /// Browsers, curl and most HTTP libraries accept anything; only who accepts JSON and nothing like
 /// a stream wants JSON.
 fn accepts_only_json(parts: &Parts) -> bool {
+    accepts(parts, "application/json")
+        && !accepts(parts, "text/event-stream")
+        && !accepts(parts, "*/*")
+}
+
+fn accepts(parts: &Parts, media_type: &str) -> bool {
     let accept = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| {
-        accept.contains("application/json")
-            && !accept.contains("text/event-stream")
-            && !accept.contains("*/*")
-    })
+    accept.is_some_and(|accept| accept.contains(media_type))
 }
 
 /// The job's events as the client wants them.
@@ -70,9 +86,14 @@ pub(super) async fn answer<T: Serialize + Send + 'static>(
 ) -> Result<Response, ApiError> {
     let events = until_shutdown(events, lifecycle.clone());
     match wanted {
-        Wanted::Events => Ok(server_sent_events(events)),
+        Wanted::Events | Wanted::Either => Ok(server_sent_events(events)),
         Wanted::Json => Ok(Json(result(events).await?).into_response()),
     }
+}
+
+/// A stream of nothing but an error.
+pub(super) fn single_error<T: Serialize + Send + 'static>(error: StoryError) -> Response {
+    server_sent_events(futures_util::stream::iter([StoryEvent::<T>::Error(error)]))
 }
 
 /// axum waits for open streams when it shuts down, so they must end by themselves.
@@ -106,7 +127,8 @@ async fn result<T>(events: impl Stream<Item = StoryEvent<T>>) -> Result<T, ApiEr
         match event {
             StoryEvent::Result(result) => return Ok(*result),
             StoryEvent::Error(error) => return Err(error.into()),
-            StoryEvent::Status { .. } | StoryEvent::Context(_) | StoryEvent::Partial(_) => {}
+            StoryEvent::Status { .. } | StoryEvent::Context { .. } | StoryEvent::Partial { .. } => {
+            }
         }
     }
     Err(ApiError::internal("the job ended without a result"))

@@ -27,6 +27,9 @@ pub enum Code {
     LlmNotAvailable,
     LlmFailed,
     EmptyAnswer,
+    BadAnswer,
+    IterationError,
+    MaxIterationsExceeded,
     DeadlinePassed,
     ShuttingDown,
     Internal,
@@ -86,6 +89,18 @@ impl Code {
             Self::EmptyAnswer => {
                 ("EMPTY_ANSWER", S::BAD_GATEWAY, Level::WARN, "The model wrote nothing")
             }
+            Self::BadAnswer => {
+                ("BAD_ANSWER", S::BAD_GATEWAY, Level::WARN, "The model's answer can't be used")
+            }
+            Self::IterationError => {
+                ("ITERATION_ERROR", S::BAD_GATEWAY, Level::WARN, "An iteration failed")
+            }
+            Self::MaxIterationsExceeded => (
+                "MAX_ITERATIONS_EXCEEDED",
+                S::UNPROCESSABLE_ENTITY,
+                Level::INFO,
+                "The editor is not satisfied",
+            ),
             Self::DeadlinePassed => {
                 ("DEADLINE_PASSED", S::GATEWAY_TIMEOUT, Level::WARN, "It took too long")
             }
@@ -170,6 +185,9 @@ impl FieldFault {
         std::iter::once(Value::from("body")).chain(self.path.iter().cloned()).collect()
     }
 }
+
+/// In [`ApiError::more`], what an event carries as its whole `data`.
+pub(super) const DATA: &str = "data";
 
 /// Ten thousand elements with the same mistake need not be listed ten thousand times.
 pub(super) const MOST_FAULTS: usize = 50;
@@ -294,7 +312,10 @@ impl From<StoryError> for ApiError {
                 let fault = |fault: crate::story::Fault| FieldFault {
                     path: fault.path.into_iter().map(key_or_index).collect(),
                     message: fault.message,
-                    kind: FaultKind::Wrong,
+                    kind: match fault.kind {
+                        crate::story::FaultKind::Missing => FaultKind::Missing,
+                        crate::story::FaultKind::Wrong => FaultKind::Wrong,
+                    },
                 };
                 Self::invalid(faults.into_iter().take(MOST_FAULTS).map(fault).collect())
             }
@@ -302,6 +323,15 @@ impl From<StoryError> for ApiError {
             StoryError::RequestTooLarge { .. } => Self::new(Code::ContextTooLarge, detail),
             StoryError::Engine(error) => error.into(),
             StoryError::EmptyAnswer => Self::new(Code::EmptyAnswer, detail),
+            StoryError::BadAnswer(_) => Self::new(Code::BadAnswer, detail),
+            StoryError::BadRequest(_) | StoryError::Transition(_) => {
+                Self::new(Code::BadRequest, detail)
+            }
+            StoryError::Iteration { exhausted, data, .. } => {
+                let code =
+                    if exhausted { Code::MaxIterationsExceeded } else { Code::IterationError };
+                Self { more: Some((DATA, data)), ..Self::new(code, detail) }
+            }
             StoryError::Prompt(_) | StoryError::Lost => Self::internal(detail),
         }
     }

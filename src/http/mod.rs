@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::{ApiError, Code};
 pub use self::openapi::document as openapi_document;
-pub use self::story::EXAMPLE as CHAPTER_EXAMPLE;
+pub use self::routes::{story_jobs, story_path};
+pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
 use crate::engine::Engine;
 use crate::receipts::ReceiptBook;

@@ -4,12 +4,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::error::{ApiError, DATA};
 use super::{health, story, tokens};
 use crate::context::Receipt;
-use crate::story::{JobPhase, StoryEvent};
+use crate::story::{self as story_room, JobPhase, StoryEvent};
 
-/// One `data:` line of a story stream.
+/// One `data:` line of a story stream. `member` names whose it is, in a panel.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum WireEvent<T> {
@@ -18,11 +18,24 @@ pub(super) enum WireEvent<T> {
         message: String,
         /// 0 to 100.
         progress: u8,
+        /// `restart: true` says that the pieces so far are void; `content` is a whole text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
     },
     /// What the model is going to see, and why.
-    Context { receipt: Box<Receipt> },
-    /// A piece of the text as it is written.
-    Partial { content: String },
+    Context {
+        receipt: Box<Receipt>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
+    },
+    /// A piece of the text as it is written; where the answer is JSON, a piece of that.
+    Partial {
+        content: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
+    },
     /// The end, with everything.
     Result { data: Box<T>, status: Completion },
     /// The end, without a result.
@@ -44,11 +57,19 @@ impl<T> WireEvent<T> {
     /// The event for the wire; an error is logged here, since no response carries it to the layers.
     pub(super) fn tell(event: StoryEvent<T>) -> Self {
         match event {
-            StoryEvent::Status { phase, message, progress } => {
-                Self::Status { phase, message: message.to_owned(), progress }
+            StoryEvent::Status { phase, message, progress, data, member } => Self::Status {
+                phase,
+                message: message.into_owned(),
+                progress,
+                data,
+                member: member.map(|member| member.to_string()),
+            },
+            StoryEvent::Context { receipt, member } => {
+                Self::Context { receipt, member: member.map(|member| member.to_string()) }
             }
-            StoryEvent::Context(receipt) => Self::Context { receipt },
-            StoryEvent::Partial(content) => Self::Partial { content },
+            StoryEvent::Partial { content, member } => {
+                Self::Partial { content, member: member.map(|member| member.to_string()) }
+            }
             StoryEvent::Result(data) => Self::Result { data, status: Completion::Complete },
             StoryEvent::Error(error) => {
                 let error = ApiError::from(error);
@@ -56,7 +77,10 @@ impl<T> WireEvent<T> {
                 Self::Error {
                     message: error.detail,
                     error_code: error.code.name().to_owned(),
-                    data: error.more.map(|(name, value)| serde_json::json!({ name: value })),
+                    data: error.more.map(|(name, value)| match name {
+                        DATA => value,
+                        _ => serde_json::json!({ name: value }),
+                    }),
                 }
             }
         }
@@ -74,9 +98,46 @@ macro_rules! named {
 
 /// Every type that clients send or receive, by the name its file in `schemas/` has.
 pub(super) const TYPES: &[NamedSchema] = named![
-    "GenerateChapterRequest" => crate::story::generate_chapter::GenerateChapterRequest,
-    "GenerateChapterResponse" => crate::story::generate_chapter::GenerateChapterResponse,
-    "GenerateChapterEvent" => WireEvent<crate::story::generate_chapter::GenerateChapterResponse>,
+    "AgenticModifyRequest" => story_room::AgenticModifyRequest,
+    "AgenticModifyResponse" => story_room::AgenticModifyResponse,
+    "AgenticModifyEvent" => WireEvent<story_room::AgenticModifyResponse>,
+    "ChapterOutlineRequest" => story_room::ChapterOutlineRequest,
+    "ChapterOutlineResponse" => story_room::ChapterOutlineResponse,
+    "ChapterOutlineEvent" => WireEvent<story_room::ChapterOutlineResponse>,
+    "CharacterDetailsRequest" => story_room::CharacterDetailsRequest,
+    "CharacterDetailsResponse" => story_room::CharacterDetailsResponse,
+    "CharacterDetailsEvent" => WireEvent<story_room::CharacterDetailsResponse>,
+    "CharacterFeedbackRequest" => story_room::CharacterFeedbackRequest,
+    "CharacterFeedbackResponse" => story_room::CharacterFeedbackResponse,
+    "CharacterFeedbackEvent" => WireEvent<story_room::CharacterFeedbackResponse>,
+    "ConversationRequest" => story_room::ConversationRequest,
+    "ConversationResponse" => story_room::ConversationResponse,
+    "ConversationEvent" => WireEvent<story_room::ConversationResponse>,
+    "EditorReviewRequest" => story_room::EditorReviewRequest,
+    "EditorReviewResponse" => story_room::EditorReviewResponse,
+    "EditorReviewEvent" => WireEvent<story_room::EditorReviewResponse>,
+    "FleshOutRequest" => story_room::FleshOutRequest,
+    "FleshOutResponse" => story_room::FleshOutResponse,
+    "FleshOutEvent" => WireEvent<story_room::FleshOutResponse>,
+    "GenerateChapterRequest" => story_room::GenerateChapterRequest,
+    "GenerateChapterResponse" => story_room::GenerateChapterResponse,
+    "GenerateChapterEvent" => WireEvent<story_room::GenerateChapterResponse>,
+    "ModifyChapterRequest" => story_room::ModifyChapterRequest,
+    "ModifyChapterResponse" => story_room::ModifyChapterResponse,
+    "ModifyChapterEvent" => WireEvent<story_room::ModifyChapterResponse>,
+    "PanelRequest" => story_room::PanelRequest,
+    "PanelResponse" => story_room::PanelResponse,
+    "PanelEvent" => WireEvent<story_room::PanelResponse>,
+    "RaterFeedbackRequest" => story_room::RaterFeedbackRequest,
+    "RaterFeedbackResponse" => story_room::RaterFeedbackResponse,
+    "RaterFeedbackEvent" => WireEvent<story_room::RaterFeedbackResponse>,
+    "RegenerateBioRequest" => story_room::RegenerateBioRequest,
+    "RegenerateBioResponse" => story_room::RegenerateBioResponse,
+    "RegenerateBioEvent" => WireEvent<story_room::RegenerateBioResponse>,
+    "PhaseTransitionRequest" => story_room::PhaseTransitionRequest,
+    "PhaseTransitionResponse" => story_room::PhaseTransitionResponse,
+    "PreviewRequest" => story_room::PreviewRequest,
+    "PreviewResponse" => story_room::PreviewResponse,
     "Health" => health::Health,
     "Receipt" => Receipt,
     "ServerInfo" => health::ServerInfo,

@@ -32,13 +32,25 @@ macro_rules! embedded {
 
 /// Every template, as shipped.
 const SHIPPED: &[(&str, &str)] = embedded![
+    "character/react.j2",
+    "chat/system.j2",
+    "editor/evaluate.j2",
+    "editor/review.j2",
+    "rater/rate.j2",
     "story/character.j2",
     "story/context.j2",
+    "story/feedback.j2",
+    "story/guidance.j2",
     "story/instruction.j2",
     "story/plot_element.j2",
     "story/request.j2",
     "story/system.j2",
+    "writer/bio.j2",
     "writer/chapter.j2",
+    "writer/character_details.j2",
+    "writer/flesh_out.j2",
+    "writer/modify.j2",
+    "writer/outline.j2",
 ];
 
 #[derive(Debug, thiserror::Error)]

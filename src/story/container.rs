@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::elements::OutlineItem;
 use crate::context::{Agent, Phase};
 
 /// The story as the author has it.
@@ -37,6 +38,25 @@ pub struct StructuredContext {
     /// The plot (older editors).
     #[serde(rename = "plotContext", skip_serializing_if = "Option::is_none")]
     pub plot_context: Option<PlotContext>,
+}
+
+impl StructuredContext {
+    pub(super) fn says_something(&self) -> bool {
+        !self.plot_elements.is_empty()
+            || !self.character_contexts.is_empty()
+            || !self.user_requests.is_empty()
+            || !self.characters.is_empty()
+            || !self.previous_chapters.is_empty()
+            || self.plot_context.is_some()
+            || self.worldbuilding.is_some()
+            || self.story_summary.is_some()
+    }
+
+    /// Names of all its characters.
+    pub(super) fn character_names(&self) -> impl Iterator<Item = &str> {
+        let typed = self.character_contexts.iter().map(|it| it.character_name.as_str());
+        typed.chain(self.characters.iter().map(|sheet| sheet.name.as_str()))
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -170,6 +190,18 @@ pub struct ContextProcessingConfig {
     /// Whether characters' relationships are told.
     pub include_relationships: Option<bool>,
     pub custom_filters: Option<CustomFilters>,
+    /// Whether what doesn't fit may be told shorter, instead of being cut.
+    pub summarization_enabled: Option<bool>,
+    /// Tokens of context above which it is told shorter even if it fits; up to 1, a share of what
+    /// there is room for.
+    #[schemars(range(min = 0.0))]
+    pub summarization_threshold: Option<f64>,
+    /// The story's outline, where `structured_context` has none.
+    pub plot_outline_content: Option<String>,
+    /// Chapters of the outline; those near `chapter_number` are told.
+    pub draft_outline_items: Vec<OutlineItem>,
+    /// The chapter at hand.
+    pub chapter_number: Option<i64>,
     /// Keys this server doesn't know; they are named in the receipt's notes.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

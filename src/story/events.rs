@@ -1,7 +1,11 @@
 //! What a story job tells while it works, and the account it gives of the context.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::StoryError;
 use crate::context::{Outcome, Receipt};
@@ -11,15 +15,79 @@ use crate::context::{Outcome, Receipt};
 pub enum StoryEvent<T> {
     Status {
         phase: JobPhase,
-        message: &'static str,
+        message: Cow<'static, str>,
+        /// Percent.
         progress: u8,
+        /// More for programs: how many elements are told shorter, an iteration's verdict.
+        data: Option<Value>,
+        /// Whose step it is, in a panel.
+        member: Option<Member>,
     },
     /// What the model is going to see.
-    Context(Box<Receipt>),
-    /// A piece of text as it is written.
-    Partial(String),
+    Context {
+        receipt: Box<Receipt>,
+        member: Option<Member>,
+    },
+    /// A piece of text as it is written; where the answer is JSON, a piece of that.
+    Partial {
+        content: String,
+        member: Option<Member>,
+    },
     Result(Box<T>),
     Error(StoryError),
+}
+
+/// Names a member of a panel, in its events and in its result.
+pub type Member = Arc<str>;
+
+impl<T> StoryEvent<T> {
+    pub(super) fn status(
+        phase: JobPhase,
+        message: impl Into<Cow<'static, str>>,
+        progress: u8,
+    ) -> Self {
+        Self::Status { phase, message: message.into(), progress, data: None, member: None }
+    }
+
+    pub(super) fn context(receipt: Box<Receipt>) -> Self {
+        Self::Context { receipt, member: None }
+    }
+
+    pub(super) fn partial(content: String) -> Self {
+        Self::Partial { content, member: None }
+    }
+
+    pub(super) fn shortening(progress: u8, done: usize, of: usize) -> Self {
+        let message = format!("Telling what doesn't fit shorter: {done} of {of}");
+        let data = json!({ "shortened": done, "to_shorten": of });
+        Self::status(JobPhase::ContextProcessing, message, progress).with_data(data)
+    }
+
+    /// What was written so far is void.
+    pub(super) fn again(phase: JobPhase, progress: u8, reason: &str) -> Self {
+        let message = "The answer can't be used; asking once more";
+        let data = json!({ "restart": true, "reason": reason });
+        Self::status(phase, message, progress).with_data(data)
+    }
+
+    #[must_use]
+    pub(super) fn with_data(mut self, more: Value) -> Self {
+        if let Self::Status { data, .. } = &mut self {
+            *data = Some(more);
+        }
+        self
+    }
+
+    #[must_use]
+    pub(super) fn of(mut self, whose: &Member) -> Self {
+        match &mut self {
+            Self::Status { member, .. }
+            | Self::Context { member, .. }
+            | Self::Partial { member, .. } => *member = Some(Arc::clone(whose)),
+            Self::Result(_) | Self::Error(_) => {}
+        }
+        self
+    }
 }
 
 /// The steps of the story contract.
@@ -27,7 +95,19 @@ pub enum StoryEvent<T> {
 #[serde(rename_all = "snake_case")]
 pub enum JobPhase {
     ContextProcessing,
+    ContextBuilding,
+    Analyzing,
+    Evaluating,
+    Evaluated,
     Generating,
+    GeneratingFeedback,
+    GeneratingSuggestions,
+    Modifying,
+    Refining,
+    Expanding,
+    Processing,
+    Formatting,
+    Parsing,
     Finalizing,
 }
 
@@ -67,6 +147,7 @@ pub enum OptimizationLevel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilteredElements {
     pub kept: usize,
+    pub distilled: usize,
     pub trimmed: usize,
     pub dropped: usize,
 }
@@ -77,6 +158,7 @@ impl ContextMetadata {
         for element in &receipt.elements {
             match element.outcome {
                 Outcome::Kept => by_outcome.kept += 1,
+                Outcome::Distilled => by_outcome.distilled += 1,
                 Outcome::Trimmed => by_outcome.trimmed += 1,
                 Outcome::Dropped => by_outcome.dropped += 1,
             }
@@ -93,7 +175,7 @@ impl ContextMetadata {
         };
         Self {
             total_elements: receipt.elements.len(),
-            processing_applied: by_outcome.trimmed + by_outcome.dropped > 0,
+            processing_applied: by_outcome.kept < receipt.elements.len(),
             processing_mode: ProcessingMode::Structured,
             optimization_level,
             compression_ratio: ratio,

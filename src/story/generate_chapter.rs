@@ -1,30 +1,39 @@
 //! A chapter from a structured context.
 
-use std::sync::Arc;
-
-use async_stream::stream;
-use futures_util::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::container::{ContextProcessingConfig, PriorityLevel, StructuredContext};
-use super::job::{Job, QueuedJob};
-use super::{ContextMetadata, Fault, JobPhase, StoryError, StoryEvent, StoryService};
-use crate::agents::writer;
+use super::full_state::RequestContext;
+use super::job::Job;
+use super::single::{Desk, Events, Phases, StoryRequest, ask, told};
+use super::source::{Presence, Source};
+use super::{ContextMetadata, JobPhase, StoryError};
+use crate::agents::writer::{self, ChapterPrompt};
 use crate::context::{Agent, Filter};
-use crate::engine::{ClientId, EngineError, Event, FinishReason, Finished, Timings, Usage};
-use crate::telemetry;
+use crate::engine::{FinishReason, Timings, Usage};
+
+const PHASES: Phases = Phases {
+    preparing: told(JobPhase::ContextProcessing, 20, "Putting the context together"),
+    reading: None,
+    writing: told(JobPhase::Generating, 60, "Writing the chapter"),
+    finishing: told(JobPhase::Finalizing, 90, "Finishing the chapter"),
+};
 
 /// A request for a chapter.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct GenerateChapterRequest {
     /// What happens in the chapter. Without it, the first scene or chapter outline of high priority
     /// says so.
-    #[serde(default, rename = "plotPoint")]
+    #[serde(rename = "plotPoint")]
     pub plot_point: Option<String>,
-    pub structured_context: StructuredContext,
-    #[serde(default)]
+    pub structured_context: Option<StructuredContext>,
     pub context_processing_config: Option<ContextProcessingConfig>,
+    /// The later shape: the whole state of the story, instead of `structured_context`.
+    pub request_context: Option<RequestContext>,
+    /// Which chapter to write (later shape); without it, the one after the last.
+    pub chapter_number: Option<i64>,
 }
 
 /// A finished chapter.
@@ -56,124 +65,62 @@ pub struct ChapterMetadata {
     pub timings: Timings,
 }
 
-/// A chapter about to be written: its context is decided and its request is queued.
-pub struct Chapter {
-    service: Arc<StoryService>,
-    plot_point: Option<String>,
-    job: QueuedJob,
-}
+impl StoryRequest for GenerateChapterRequest {
+    type Response = GenerateChapterResponse;
 
-impl StoryService {
-    /// Decides what the writer sees and queues the request.
-    pub async fn generate_chapter(
-        self: Arc<Self>,
-        request: GenerateChapterRequest,
-        client: ClientId,
-    ) -> Result<Chapter, StoryError> {
-        tokio::task::spawn_blocking(move || self.queue_chapter(&request, &client))
-            .await
-            .map_err(|_| StoryError::Lost)?
-    }
-
-    fn queue_chapter(
-        self: Arc<Self>,
-        request: &GenerateChapterRequest,
-        client: &ClientId,
-    ) -> Result<Chapter, StoryError> {
-        let config = request.context_processing_config.clone().unwrap_or_default();
-        let plot_point = plot_point(request, &self.filter(&config))?;
-        let job = self.queue(&Job {
-            client,
-            agent: Agent::Writer,
-            profile: &self.settings.chapter,
-            story: &request.structured_context,
-            config: &config,
-            task: plot_point.as_deref(),
-            stop: Vec::new(),
-            messages: &|parts| {
-                writer::chapter_messages(&self.prompts, parts, plot_point.as_deref())
-            },
-        })?;
-        Ok(Chapter { service: self, plot_point, job })
-    }
-}
-
-impl Chapter {
-    /// Writes it. Dropping the stream stops the model.
-    pub fn write(mut self) -> impl Stream<Item = StoryEvent<GenerateChapterResponse>> + Send {
-        stream! {
-            yield status(JobPhase::ContextProcessing, "Putting the context together", 20);
-            self.service.keep(&self.job.receipt).await;
-            yield StoryEvent::Context(Box::new(self.job.receipt.clone()));
-            yield status(JobPhase::Generating, "Writing the chapter", 60);
-            let mut written = String::new();
-            let finished = loop {
-                match self.job.generation.next().await {
-                    Some(Event::Started { cached_tokens, .. }) => {
-                        self.job.receipt.prompt.cached_tokens = Some(cached_tokens);
-                    }
-                    Some(Event::Text(piece)) => {
-                        written.push_str(&piece);
-                        yield StoryEvent::Partial(piece);
-                    }
-                    Some(Event::Finished(finished)) => break finished,
-                    Some(Event::Failed(error)) => {
-                        yield StoryEvent::Error(error.into());
-                        return;
-                    }
-                    None => {
-                        yield StoryEvent::Error(EngineError::Lost.into());
-                        return;
-                    }
-                }
-            };
-            yield status(JobPhase::Finalizing, "Finishing the chapter", 90);
-            self.service.keep(&self.job.receipt).await;
-            yield match self.response(&written, &finished) {
-                Ok(response) => StoryEvent::Result(Box::new(response)),
-                Err(error) => StoryEvent::Error(error),
-            };
-        }
-    }
-
-    fn response(
-        self,
-        written: &str,
-        finished: &Finished,
-    ) -> Result<GenerateChapterResponse, StoryError> {
-        tracing::trace!(target: telemetry::GENERATION, content = written, "answer");
-        let chapter_text = writer::chapter_text(written).to_owned();
-        if chapter_text.is_empty() {
-            return Err(StoryError::EmptyAnswer);
-        }
-        tracing::info!(
-            receipt_id = %self.job.receipt.id,
-            completion_tokens = finished.usage.completion_tokens.get(),
-            decode_ms = finished.timings.decode_ms,
-            "a chapter of {} tokens is written",
-            finished.usage.completion_tokens
-        );
-        Ok(GenerateChapterResponse {
-            word_count: chapter_text.split_whitespace().count(),
-            chapter_text,
-            metadata: ChapterMetadata {
-                generated_at: self.service.clock.now().to_string(),
-                plot_point: self.plot_point.clone(),
-                context_mode: "structured".to_owned(),
-                structured_context_provided: true,
-                processing_mode: "structured".to_owned(),
-                model: self.job.receipt.model.clone(),
-                finish_reason: finished.reason,
-                usage: finished.usage,
-                timings: finished.timings,
-            },
-            context_metadata: Some(self.job.metadata()),
+    fn begin(self, desk: Desk) -> Result<Events<GenerateChapterResponse>, StoryError> {
+        let number = self.chapter_number.or_else(|| next_chapter(self.request_context.as_ref()?));
+        let source = Source::new(
+            self.structured_context,
+            self.request_context,
+            self.context_processing_config,
+            number,
+            Presence::Required,
+        )?;
+        let service = &desk.service;
+        let filter = service.filter(&source.config);
+        let plot_point = plot_point(self.plot_point.as_deref(), &source, number, &filter)?;
+        let task = plot_point.clone();
+        let profile = service.settings.profiles.chapter.clone();
+        let phases = PHASES.of_later_shape(source.is_later_shape());
+        let words: super::job::Words = Box::new(move |prompts, parts| {
+            let plot_point = task.clone();
+            parts.messages(prompts, |guidance| ChapterPrompt { plot_point, guidance })
+        });
+        let job = Job {
+            task: plot_point.clone(),
+            ..Job::new(desk.client.clone(), Agent::Writer, profile, source, words)
+        };
+        let clock = service.clock.clone();
+        ask(&desk, job, phases, writer::prose, move |mut answer| {
+            let chapter_text = answer.text()?;
+            Ok(GenerateChapterResponse {
+                word_count: word_count(&chapter_text),
+                chapter_text,
+                metadata: ChapterMetadata {
+                    generated_at: clock.now().to_string(),
+                    plot_point,
+                    context_mode: "structured".to_owned(),
+                    structured_context_provided: true,
+                    processing_mode: "structured".to_owned(),
+                    model: answer.context.receipt.model.clone(),
+                    finish_reason: answer.finished.reason,
+                    usage: answer.finished.usage,
+                    timings: answer.finished.timings,
+                },
+                context_metadata: Some(answer.context),
+            })
         })
     }
 }
 
-fn status<T>(phase: JobPhase, message: &'static str, progress: u8) -> StoryEvent<T> {
-    StoryEvent::Status { phase, message, progress }
+/// Words as an author counts them: what stands between white space.
+pub(super) fn word_count(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+fn next_chapter(full: &RequestContext) -> Option<i64> {
+    full.chapters.iter().map(|chapter| chapter.number).max().map(|last| last.saturating_add(1))
 }
 
 /// A scene longer than this stands in the context and is not repeated as the task.
@@ -182,14 +129,20 @@ const LONGEST_DERIVED_PLOT_POINT: usize = 600;
 /// What the chapter is about: what the request says, else what its first scene or chapter outline of
 /// high priority does. A request that says nothing at all is refused.
 fn plot_point(
-    request: &GenerateChapterRequest,
+    said: Option<&str>,
+    source: &Source,
+    number: Option<i64>,
     filter: &Filter,
 ) -> Result<Option<String>, StoryError> {
-    let story = &request.structured_context;
+    let story = &source.story;
     let older = story.plot_context.as_ref().and_then(|plot| plot.point.as_deref());
-    let mut said = [request.plot_point.as_deref(), older].into_iter().flatten().map(str::trim);
+    let mut said = [said, older].into_iter().flatten().map(str::trim);
     if let Some(said) = said.find(|text| !text.is_empty()) {
         return Ok(Some(said.to_owned()));
+    }
+    let of_chapter = |full: &RequestContext| full.plot_point(number?);
+    if let Some(said) = source.full.as_deref().and_then(of_chapter) {
+        return Ok(Some(said));
     }
     let derived = story.plot_elements.iter().find(|element| {
         matches!(element.type_name.as_str(), "scene" | "chapter_outline")
@@ -200,21 +153,12 @@ fn plot_point(
     if let Some(element) = derived {
         return Ok(Some(element.content.trim().to_owned()));
     }
-    let says_something = !story.plot_elements.is_empty()
-        || !story.character_contexts.is_empty()
-        || !story.user_requests.is_empty()
-        || !story.characters.is_empty()
-        || !story.previous_chapters.is_empty()
-        || story.plot_context.is_some()
-        || story.worldbuilding.is_some()
-        || story.story_summary.is_some();
-    if says_something {
+    if story.says_something() {
         return Ok(None);
     }
-    Err(StoryError::Invalid(vec![Fault {
-        path: vec!["plotPoint".to_owned()],
-        message: "there is nothing to write from; give a plotPoint, or plot_elements, \
-                  character_contexts or user_requests in structured_context"
-            .to_owned(),
-    }]))
+    Err(StoryError::fault(
+        &["plotPoint"],
+        "there is nothing to write from; give a plotPoint, or plot_elements, character_contexts or \
+         user_requests in structured_context",
+    ))
 }

@@ -1,20 +1,26 @@
-//! What all story jobs do before and while a model writes: assemble the context within the live
-//! window, queue the request, account for it.
+//! What all jobs do before a model writes: turn the request into elements, plan what the agent sees
+//! within the live window, have it told shorter where it doesn't fit, assemble, queue, account for it.
+//!
+//! What can be refused is refused in [`StoryService::plan`], before the first event.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::container::{ContextProcessingConfig, MinPriority, StructuredContext};
-use super::elements::Converter;
+use serde_json::Value;
+
+use super::container::{ContextProcessingConfig, MinPriority};
+use super::elements::{Converter, Knower, Material, Reader};
+use super::preview::Preview;
+use super::source::Source;
 use super::{ContextMetadata, StoryError, StoryService};
 use crate::agents::Profile;
 use crate::agents::shared::StoryParts;
 use crate::context::{
-    Agent, Assembly, BudgetReport, Element, Filter, Priority, PromptReport, Receipt, Rules,
-    assemble,
+    self, Agent, Assembly, BudgetReport, Element, ElementKind, Filter, Outcome, OverflowStrategy,
+    Plan, Priority, PromptReport, Receipt, Rules,
 };
 use crate::engine::{ClientId, EngineError, GenerateRequest, Generation, Message, milliseconds};
-use crate::prompts::PromptError;
+use crate::prompts::{PromptError, Prompts};
 use crate::telemetry;
 use crate::tokens::{TokenCount, TokenCounter};
 
@@ -23,166 +29,270 @@ use crate::tokens::{TokenCount, TokenCounter};
 /// tokenizer that counts.
 const ATTEMPTS: u32 = 4;
 
+/// The agent's prompt around an assembled context.
+pub(super) type Words =
+    Box<dyn Fn(&Prompts, &StoryParts) -> Result<Vec<Message>, PromptError> + Send + Sync>;
+
+/// One answer that is wanted of one agent.
+pub(super) struct Job {
+    pub(super) client: ClientId,
+    pub(super) agent: Agent,
+    /// Other agents that are to be told the same.
+    pub(super) company: Vec<Agent>,
+    pub(super) profile: Profile,
+    pub(super) source: Source,
+    /// What the agent is asked to do, in the author's words.
+    pub(super) task: Option<String>,
+    /// What it is shown beside the story.
+    pub(super) material: Vec<Material>,
+    /// The character whose knowledge counts.
+    pub(super) knower: Option<Knower>,
+    pub(super) words: Words,
+    pub(super) json_schema: Option<Arc<Value>>,
+    /// Whether the answer repeats most of what it was shown.
+    pub(super) prompt_lookup: bool,
+    /// Most tokens the elements may take, where others are to have the same room.
+    pub(super) most_room: Option<TokenCount>,
+    /// Whether it is queued only when it is followed: where there are many.
+    pub(super) queue_later: bool,
+}
+
+impl Job {
+    /// A job without anything special.
+    pub(super) fn new(
+        client: ClientId,
+        agent: Agent,
+        profile: Profile,
+        source: Source,
+        words: Words,
+    ) -> Self {
+        Self {
+            client,
+            agent,
+            company: Vec::new(),
+            profile,
+            source,
+            task: None,
+            material: Vec::new(),
+            knower: None,
+            words,
+            json_schema: None,
+            prompt_lookup: false,
+            most_room: None,
+            queue_later: false,
+        }
+    }
+
+    fn config(&self) -> &ContextProcessingConfig {
+        &self.source.config
+    }
+}
+
 /// A job whose request stands in the engine's queue.
 pub(super) struct QueuedJob {
     pub(super) generation: Generation,
     pub(super) receipt: Receipt,
     pub(super) processing_time_ms: f64,
+    /// To ask the same again.
+    pub(super) request: GenerateRequest,
 }
 
 impl QueuedJob {
     pub(super) fn metadata(&self) -> ContextMetadata {
         ContextMetadata::new(self.receipt.clone(), self.processing_time_ms)
     }
+
+    /// What to say where the agent saw only a part of the text it was to work on.
+    pub(super) fn partial_view(&self) -> Option<String> {
+        let work = self.receipt.elements.iter().find(|it| it.kind == ElementKind::Work)?;
+        match work.outcome {
+            Outcome::Kept | Outcome::Distilled => None,
+            Outcome::Trimmed => Some(format!(
+                "only the first {} of the text's {} tokens fit the window; raise LLM_N_CTX, or send less at once",
+                work.tokens_used, work.tokens
+            )),
+            Outcome::Dropped => {
+                Some(format!("the text was not shown to the agent: {}", work.reason.in_words()))
+            }
+        }
+    }
 }
 
-/// What distinguishes one job from another.
-pub(super) struct Job<'a> {
-    pub(super) client: &'a ClientId,
-    pub(super) agent: Agent,
-    pub(super) profile: &'a Profile,
-    pub(super) story: &'a StructuredContext,
-    pub(super) config: &'a ContextProcessingConfig,
-    /// What the agent is asked to do, in the author's words.
-    pub(super) task: Option<&'a str>,
-    pub(super) stop: Vec<String>,
-    /// The agent's prompt around an assembled context.
-    pub(super) messages: &'a dyn Fn(StoryParts) -> Result<Vec<Message>, PromptError>,
+/// A job that can be done: what the agent sees is planned.
+pub(super) struct PlannedJob {
+    pub(super) service: Arc<StoryService>,
+    pub(super) job: Job,
+    pub(super) elements: Vec<Element>,
+    pub(super) window: Window,
+    pub(super) plan: Plan,
+    notes: Vec<String>,
+    working_time: Duration,
+    queued: Option<QueuedJob>,
 }
 
 /// How many tokens there are, and for what.
-struct Window {
-    tokens: TokenCount,
-    reserved_for_answer: TokenCount,
-    prompt_budget: TokenCount,
-    fixed: TokenCount,
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Window {
+    pub(super) tokens: TokenCount,
+    pub(super) reserved_for_answer: TokenCount,
+    pub(super) prompt_budget: TokenCount,
+    pub(super) fixed: TokenCount,
+}
+
+impl Window {
+    /// What is left for the elements.
+    pub(super) fn room(&self) -> TokenCount {
+        self.prompt_budget - self.fixed
+    }
 }
 
 /// A context that fits, and the tokens it was given.
 struct Fitting {
     assembly: Assembly,
     available: TokenCount,
+    messages: Vec<Message>,
 }
 
 impl StoryService {
-    /// Assembles, counts and queues. Takes time in proportion to the story; runs where blocking is
-    /// allowed.
-    pub(super) fn queue(&self, job: &Job<'_>) -> Result<QueuedJob, StoryError> {
+    /// Decides what the agent sees, and queues the request if nothing has to be told shorter first.
+    /// Takes time in proportion to the story; runs where blocking is allowed.
+    pub(super) fn plan(self: &Arc<Self>, job: Job) -> Result<PlannedJob, StoryError> {
         let started = Instant::now();
+        self.engine.ready()?;
         let counter = self.counter()?;
-        let mut notes = notes_on(job);
-        let elements = Converter::new(
-            &self.prompts,
-            &*counter,
-            &self.settings.priorities,
-            job.config.include_relationships.unwrap_or(true),
-        )
-        .convert(job.story, job.task)?;
-        let conversion_time = started.elapsed();
-
-        let window = self.window(job)?;
-        let (fitting, messages) = self.fit(job, &elements, &window, &*counter, &mut notes)?;
-        let assembly_time = started.elapsed().saturating_sub(conversion_time);
-        if assembly_time > self.settings.assembly_limit {
-            tracing::warn!(
-                assembly_ms = milliseconds(assembly_time),
-                elements = fitting.assembly.elements.len(),
-                "assembling a context took longer than CONTEXT_ASSEMBLY_TIMEOUT"
-            );
-            notes.push(format!(
-                "assembly took {:.0} ms, more than CONTEXT_ASSEMBLY_TIMEOUT",
-                milliseconds(assembly_time)
-            ));
+        let mut notes = notes_on(&job);
+        let elements = self.elements(&job, &*counter)?;
+        let window = self.window(&job)?;
+        let planning = Instant::now();
+        let plan = context::plan(&elements, &self.rules(&job, window.room()), &*counter)?;
+        self.note_slowness(planning.elapsed(), elements.len(), &mut notes);
+        let mut planned = PlannedJob {
+            service: Arc::clone(self),
+            job,
+            elements,
+            window,
+            plan,
+            notes,
+            working_time: started.elapsed(),
+            queued: None,
+        };
+        if planned.plan.is_settled() && !planned.job.queue_later {
+            planned.submit()?;
         }
-
-        let generation = self.engine.submit(self.generate_request(job, messages))?;
-        let receipt = self.receipt(job, fitting, &window, &*counter, notes, &generation);
-        tracing::info!(
-            receipt_id = %receipt.id,
-            agent = job.agent.name(),
-            prompt_tokens = receipt.prompt.tokens.get(),
-            elements = receipt.elements.len(),
-            "the {}'s prompt of {} tokens is queued",
-            job.agent.name(),
-            receipt.prompt.tokens
-        );
-        let processing_time_ms = milliseconds(started.elapsed());
-        Ok(QueuedJob { generation, receipt, processing_time_ms })
+        Ok(planned)
     }
 
-    fn counter(&self) -> Result<Arc<dyn TokenCounter>, StoryError> {
-        self.engine.ready()?;
+    /// What the agent would see in windows of these sizes.
+    pub(super) fn previews(
+        self: &Arc<Self>,
+        job: Job,
+        windows: &[TokenCount],
+    ) -> Result<Vec<Preview>, StoryError> {
+        let counter = self.counter()?;
+        let elements = self.elements(&job, &*counter)?;
+        let mut planned = PlannedJob {
+            service: Arc::clone(self),
+            notes: notes_on(&job),
+            job,
+            elements,
+            window: Window::default(),
+            plan: Plan::default(),
+            working_time: Duration::ZERO,
+            queued: None,
+        };
+        windows.iter().map(|&window| planned.preview(window, &*counter)).collect()
+    }
+
+    /// What there is room for in a job's prompt.
+    pub(super) fn room(&self, job: &Job) -> Result<TokenCount, StoryError> {
+        Ok(self.window(job)?.room())
+    }
+
+    pub(super) fn elements(
+        &self,
+        job: &Job,
+        counter: &dyn TokenCounter,
+    ) -> Result<Vec<Element>, StoryError> {
+        let reader = Reader {
+            agent: job.agent,
+            include_relationships: job.config().include_relationships.unwrap_or(true),
+            knower: job.knower.clone(),
+        };
+        Converter::new(&self.prompts, counter, &self.settings.priorities, reader).convert(
+            &job.source.story,
+            job.task.as_deref(),
+            &job.material,
+        )
+    }
+
+    fn note_slowness(&self, time: Duration, elements: usize, notes: &mut Vec<String>) {
+        if time <= self.settings.assembly_limit {
+            return;
+        }
+        let assembly_ms = milliseconds(time);
+        tracing::warn!(
+            assembly_ms,
+            elements,
+            "assembling a context took longer than CONTEXT_ASSEMBLY_TIMEOUT"
+        );
+        notes
+            .push(format!("assembly took {assembly_ms:.0} ms, more than CONTEXT_ASSEMBLY_TIMEOUT"));
+    }
+
+    pub(super) fn counter(&self) -> Result<Arc<dyn TokenCounter>, StoryError> {
         let missing = || EngineError::Unavailable("TOKENIZER=model, but no model is loaded".into());
         Ok(self.tokenizers.counter().ok_or_else(missing)?)
     }
 
-    /// The live window against the configured one. The answer gets what the agent may write, but
-    /// never more than half of the window: a small model must still see some story.
-    fn window(&self, job: &Job<'_>) -> Result<Window, StoryError> {
+    fn window(&self, job: &Job) -> Result<Window, StoryError> {
         let tokens = self.engine.status().window.unwrap_or(self.settings.most_prompt_tokens);
+        self.window_of(job, tokens)
+    }
+
+    /// The window against the configured one. The answer gets what the agent may write, but never
+    /// more than half of the window: a small model must still see some story.
+    pub(super) fn window_of(&self, job: &Job, tokens: TokenCount) -> Result<Window, StoryError> {
         let reserved_for_answer = job.profile.max_tokens.min(tokens.scaled(0.5));
         let prompt_budget = self
             .settings
             .most_prompt_tokens
             .min(tokens - reserved_for_answer)
-            .min(job.config.most_tokens().map_or(tokens, TokenCount::new));
-        let bare = (job.messages)(StoryParts::only_headings())?;
+            .min(job.config().most_tokens().map_or(tokens, TokenCount::new));
+        let bare = (job.words)(&self.prompts, &StoryParts::only_headings(job.agent))?;
         let fixed = self.engine.prompt_tokens(&bare)?;
         if fixed >= prompt_budget {
             return Err(StoryError::RequestTooLarge { fixed, budget: prompt_budget });
         }
-        Ok(Window { tokens, reserved_for_answer, prompt_budget, fixed })
-    }
-
-    /// Assembles until the whole prompt, as the model's tokenizer reads it, is within its budget.
-    fn fit(
-        &self,
-        job: &Job<'_>,
-        elements: &[Element],
-        window: &Window,
-        counter: &dyn TokenCounter,
-        notes: &mut Vec<String>,
-    ) -> Result<(Fitting, Vec<Message>), StoryError> {
-        let mut available = window.prompt_budget - window.fixed;
-        let mut attempt = 1;
-        loop {
-            let assembly = assemble(elements, &self.rules(job, available), counter)?;
-            let messages = (job.messages)(StoryParts::of(&assembly))?;
-            let prompt_tokens = self.engine.prompt_tokens(&messages)?;
-            if prompt_tokens <= window.prompt_budget {
-                return Ok((Fitting { assembly, available }, messages));
-            }
-            if attempt == ATTEMPTS {
-                let budget = window.prompt_budget;
-                return Err(StoryError::RequestTooLarge { fixed: prompt_tokens, budget });
-            }
-            attempt += 1;
-            // What the counter takes for so many tokens is really more, in this proportion.
-            let placed = prompt_tokens - window.fixed;
-            let wanted = window.prompt_budget - window.fixed;
-            let share = wanted.get() as f64 / placed.get().max(1) as f64;
-            available = available.min(assembly.tokens()).scaled(share * 0.98);
-            notes.push(format!(
-                "the prompt came to {prompt_tokens} tokens of the model's, {} more than {} had counted; assembled again",
-                prompt_tokens - window.prompt_budget,
-                counter.name()
-            ));
+        let mut window = Window { tokens, reserved_for_answer, prompt_budget, fixed };
+        if let Some(most) = job.most_room {
+            window.prompt_budget =
+                window.prompt_budget.min(TokenCount::new(fixed.get() + most.get()));
         }
+        Ok(window)
     }
 
-    fn rules(&self, job: &Job<'_>, available: TokenCount) -> Rules {
-        let settings = &self.settings;
+    pub(super) fn rules(&self, job: &Job, room: TokenCount) -> Rules {
+        let (settings, config) = (&self.settings, job.config());
+        let may_shorten = config.summarization_enabled.unwrap_or(true)
+            && settings.overflow != OverflowStrategy::Truncate;
+        let threshold = match config.summarization_threshold {
+            Some(share) if share <= 1.0 => room.scaled(share),
+            Some(tokens) => TokenCount::new(1).scaled(tokens),
+            None => settings.summarization_threshold,
+        };
         Rules {
             agent: job.agent,
-            phase: job.config.phase(),
-            filter: self.filter(job.config),
+            company: job.company.clone(),
+            phase: config.phase(),
+            filter: self.filter(config),
             budgets: settings.budgets,
-            available,
+            available: if may_shorten { room.min(threshold) } else { room },
             allocation: settings.allocation,
             overflow: settings.overflow,
             high_priority: settings.high_priority,
             lowest_priority: settings.lowest_priority,
-            prefer_recent: job.config.prioritize_recent.unwrap_or(true),
+            prefer_recent: config.prioritize_recent.unwrap_or(true),
+            may_shorten,
         }
     }
 
@@ -202,64 +312,6 @@ impl StoryService {
         }
     }
 
-    fn generate_request(&self, job: &Job<'_>, messages: Vec<Message>) -> GenerateRequest {
-        for message in &messages {
-            tracing::trace!(
-                target: telemetry::GENERATION,
-                role = ?message.role,
-                content = message.content,
-                "prompt"
-            );
-        }
-        let mut sampling = job.profile.sampling.clone();
-        sampling.seed = self.ids.sampler_seed();
-        GenerateRequest {
-            client: job.client.clone(),
-            messages,
-            sampling,
-            max_tokens: job.profile.max_tokens,
-            stop: job.stop.clone(),
-            json_schema: None,
-            prompt_lookup: false,
-            deadline: Some(Instant::now() + self.settings.generation_limit),
-        }
-    }
-
-    fn receipt(
-        &self,
-        job: &Job<'_>,
-        fitting: Fitting,
-        window: &Window,
-        counter: &dyn TokenCounter,
-        notes: Vec<String>,
-        generation: &Generation,
-    ) -> Receipt {
-        let Fitting { assembly, available } = fitting;
-        Receipt {
-            id: self.ids.receipt(),
-            created_at: self.clock.now().to_string(),
-            agent: job.agent,
-            phase: job.config.phase(),
-            model: self.engine.status().model,
-            tokenizer: counter.name().to_owned(),
-            budget: BudgetReport {
-                window: window.tokens,
-                reserved_for_answer: window.reserved_for_answer,
-                fixed: window.fixed,
-                available,
-                scale: self.settings.budgets.scale_to(available),
-            },
-            layers: assembly.layers,
-            elements: assembly.elements,
-            prompt: PromptReport {
-                tokens: generation.prompt_tokens,
-                predicted_cached_tokens: generation.predicted_cached_tokens,
-                cached_tokens: None,
-            },
-            notes,
-        }
-    }
-
     /// Keeps the receipt. A database that can't doesn't keep a chapter from being written.
     pub(super) async fn keep(&self, receipt: &Receipt) {
         let Some(book) = &self.receipts else { return };
@@ -269,16 +321,168 @@ impl StoryService {
     }
 }
 
-fn notes_on(job: &Job<'_>) -> Vec<String> {
+impl PlannedJob {
+    /// What has to be told shorter before the request can be queued.
+    pub(super) fn to_shorten(&self) -> usize {
+        let together: usize =
+            self.plan.gather.iter().map(|gathering| gathering.members.len()).sum();
+        if self.queued.is_some() { 0 } else { self.plan.shorten.len() + together }
+    }
+
+    /// The queued job; queues it if that wasn't done yet.
+    pub(super) fn into_queued(mut self) -> Result<QueuedJob, StoryError> {
+        self.submit()?;
+        self.queued.ok_or(StoryError::Lost)
+    }
+
+    fn preview(
+        &mut self,
+        window: TokenCount,
+        counter: &dyn TokenCounter,
+    ) -> Result<Preview, StoryError> {
+        let seen = self.service.window_of(&self.job, window).and_then(|sizes| {
+            self.window = sizes;
+            let rules = self.service.rules(&self.job, sizes.room());
+            let plan = context::plan(&self.elements, &rules, counter)?;
+            let tokens = sizes.fixed + plan.assembly.tokens();
+            let prompt = PromptReport { tokens, ..PromptReport::default() };
+            Ok(self.receipt(plan.assembly, rules.available, prompt, counter.name()))
+        });
+        let window = window.get();
+        match seen {
+            Ok(receipt) => Ok(Preview { window, receipt: Some(receipt), error: None }),
+            Err(error @ (StoryError::Context(_) | StoryError::RequestTooLarge { .. })) => {
+                Ok(Preview { window, receipt: None, error: Some(error.to_string()) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Assembles, counts and queues. Blocking.
+    fn submit(&mut self) -> Result<(), StoryError> {
+        if self.queued.is_some() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let counter = self.service.counter()?;
+        let Fitting { assembly, available, messages } = self.fit(&*counter)?;
+        let request = self.generate_request(messages);
+        let generation = self.service.engine.submit(request.clone())?;
+        let prompt = PromptReport {
+            tokens: generation.prompt_tokens,
+            predicted_cached_tokens: generation.predicted_cached_tokens,
+            cached_tokens: None,
+        };
+        let receipt = self.receipt(assembly, available, prompt, counter.name());
+        tracing::info!(
+            receipt_id = %receipt.id,
+            agent = self.job.agent.name(),
+            prompt_tokens = receipt.prompt.tokens.get(),
+            elements = receipt.elements.len(),
+            "the {}'s prompt of {} tokens is queued",
+            self.job.agent.name(),
+            receipt.prompt.tokens
+        );
+        let processing_time_ms = milliseconds(self.working_time + started.elapsed());
+        self.queued = Some(QueuedJob { generation, receipt, processing_time_ms, request });
+        Ok(())
+    }
+
+    /// Assembles until the whole prompt, as the model's tokenizer reads it, is within its budget.
+    fn fit(&mut self, counter: &dyn TokenCounter) -> Result<Fitting, StoryError> {
+        let (service, window, job) = (&self.service, self.window, &self.job);
+        let mut available = window.room();
+        let mut attempt = 1;
+        loop {
+            let rules = service.rules(job, available);
+            let assembly = context::assemble(&self.elements, &rules, counter)?;
+            let parts = StoryParts::of(&assembly, job.agent);
+            let messages = (job.words)(&service.prompts, &parts)?;
+            let prompt_tokens = service.engine.prompt_tokens(&messages)?;
+            if prompt_tokens <= window.prompt_budget {
+                return Ok(Fitting { assembly, available: rules.available, messages });
+            }
+            if attempt == ATTEMPTS {
+                let budget = window.prompt_budget;
+                return Err(StoryError::RequestTooLarge { fixed: prompt_tokens, budget });
+            }
+            attempt += 1;
+            // What the counter takes for so many tokens is really more, in this proportion.
+            let placed = prompt_tokens - window.fixed;
+            let share = window.room().get() as f64 / placed.get().max(1) as f64;
+            available = available.min(assembly.tokens()).scaled(share * 0.98);
+            self.notes.push(format!(
+                "the prompt came to {prompt_tokens} tokens of the model's, {} more than {} had counted; assembled again",
+                prompt_tokens - window.prompt_budget,
+                counter.name()
+            ));
+        }
+    }
+
+    fn generate_request(&self, messages: Vec<Message>) -> GenerateRequest {
+        for message in &messages {
+            tracing::trace!(
+                target: telemetry::GENERATION,
+                role = ?message.role,
+                content = message.content,
+                "prompt"
+            );
+        }
+        let (service, job) = (&self.service, &self.job);
+        let mut sampling = job.profile.sampling.clone();
+        sampling.seed = service.ids.sampler_seed();
+        GenerateRequest {
+            client: job.client.clone(),
+            messages,
+            sampling,
+            max_tokens: job.profile.max_tokens,
+            stop: Vec::new(),
+            json_schema: job.json_schema.clone(),
+            prompt_lookup: job.prompt_lookup,
+            deadline: Some(Instant::now() + service.settings.generation_limit),
+        }
+    }
+
+    pub(super) fn receipt(
+        &self,
+        assembly: Assembly,
+        available: TokenCount,
+        prompt: PromptReport,
+        tokenizer: &str,
+    ) -> Receipt {
+        let (service, window) = (&self.service, &self.window);
+        Receipt {
+            id: service.ids.receipt(),
+            created_at: service.clock.now().to_string(),
+            agent: self.job.agent,
+            phase: self.job.config().phase(),
+            model: service.engine.status().model,
+            tokenizer: tokenizer.to_owned(),
+            budget: BudgetReport {
+                window: window.tokens,
+                reserved_for_answer: window.reserved_for_answer,
+                fixed: window.fixed,
+                available,
+                scale: service.settings.budgets.scale_to(available),
+            },
+            layers: assembly.layers,
+            elements: assembly.elements,
+            prompt,
+            notes: self.notes.clone(),
+        }
+    }
+}
+
+fn notes_on(job: &Job) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(other) = job.config.target_agent.filter(|&agent| agent != job.agent) {
+    if let Some(other) = job.config().target_agent.filter(|&agent| agent != job.agent) {
         notes.push(format!(
             "target_agent says {}, but this endpoint's agent is the {}",
             other.name(),
             job.agent.name()
         ));
     }
-    for key in job.config.unknown.keys() {
+    for key in job.config().unknown.keys() {
         notes.push(format!("context_processing_config.{key} has no effect"));
     }
     notes

@@ -10,7 +10,7 @@ const ROWS: &[&[&str]] = &[
     &["story"],
     &["receipts"],
     &["agents"],
-    &["context"],
+    &["context", "distil"],
     &["engine", "embedding", "models", "prompts", "tokens", "store"],
     &["config", "telemetry"],
     &["ids"],

@@ -198,9 +198,10 @@ async fn an_open_stream_may_finish_while_the_server_stops() {
 async fn the_engine_knows_clients_by_their_address() {
     let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
     let (_, client) = tokio::join!(app.events(PATH, documented_request()), async {
-        let call = script.next_call().await.unwrap();
+        let mut call = script.next_call().await.unwrap();
         let client = call.request.client.clone();
         call.start(TokenCount::ZERO);
+        call.text("Text.");
         call.finish(FinishReason::Stop);
         client
     });
@@ -278,7 +279,7 @@ async fn words_the_contract_does_not_know_are_taken_as_they_are() {
             "system_instructions": [{"type": "format", "content": "NO LISTS"}],
             "metadata": {"anything": "goes"},
         },
-        "context_processing_config": {"summarization_enabled": true},
+        "context_processing_config": {"character_focus": true},
     });
     let (prompt, result) = prompt_for(&request, &[]).await;
     for part in ["detail: A DETAIL", "mood: calm", "wounds: arm, leg", "Tom", "SHORTER", "NO LISTS"]
@@ -287,10 +288,7 @@ async fn words_the_contract_does_not_know_are_taken_as_they_are() {
     }
     let receipt = &result["context_metadata"]["receipt"];
     assert_eq!(receipt["elements"][1]["id"], "e1");
-    assert_eq!(
-        receipt["notes"][0],
-        "context_processing_config.summarization_enabled has no effect"
-    );
+    assert_eq!(receipt["notes"][0], "context_processing_config.character_focus has no effect");
 }
 
 #[tokio::test]

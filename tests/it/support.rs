@@ -9,8 +9,8 @@ use futures_util::StreamExt as _;
 use rhapsode::app::{App, Parts};
 use rhapsode::clock::Clock;
 use rhapsode::config::Config;
-use rhapsode::engine::Engine;
 use rhapsode::engine::scripted::{Script, ScriptedEngine};
+use rhapsode::engine::{Engine, FinishReason};
 use rhapsode::ids::Ids;
 use rhapsode::prompts::Prompts;
 use rhapsode::store::Store;
@@ -51,6 +51,13 @@ impl Scripted {
         Self { app, engine, script }
     }
 
+    /// A server whose model answers whatever is asked in the form it is asked for.
+    pub(crate) async fn fitting(prose: &'static str, settings: &[(&str, &str)]) -> TestApp {
+        let Self { app, script, .. } = Self::start(settings).await;
+        tokio::spawn(answer_fittingly(script, prose));
+        app
+    }
+
     /// A server whose model writes these pieces for whoever asks.
     pub(crate) async fn answering(
         pieces: &'static [&'static str],
@@ -60,6 +67,48 @@ impl Scripted {
         tokio::spawn(script.answer_all(pieces));
         app
     }
+}
+
+/// Answers every request as a model could: these words as prose, the least that fits where the answer
+/// is held to a schema.
+pub(crate) async fn answer_fittingly(mut script: Script, prose: &str) {
+    while let Some(mut call) = script.next_call().await {
+        call.start(TokenCount::ZERO);
+        let schema = call.request.json_schema.clone();
+        call.text(&schema.map_or_else(|| prose.to_owned(), |schema| least(&schema).to_string()));
+        call.finish(FinishReason::Stop);
+    }
+}
+
+/// The least that a JSON Schema lets through, as far as ours go.
+pub(crate) fn least(schema: &Value) -> Value {
+    fn of(schema: &Value, root: &Value) -> Value {
+        if let Some(reference) = schema["$ref"].as_str() {
+            return of(root.pointer(&reference[1..]).expect("a definition"), root);
+        }
+        if let Some(options) = schema["enum"].as_array() {
+            return options[0].clone();
+        }
+        match schema["type"].as_str() {
+            Some("object") => {
+                let required = schema["required"].as_array().cloned().unwrap_or_default();
+                let names = required.iter().map(|name| name.as_str().expect("a name"));
+                names
+                    .map(|name| (name.to_owned(), of(&schema["properties"][name], root)))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
+            }
+            Some("array") => {
+                let items = schema["minItems"].as_u64().unwrap_or(0);
+                (0..items).map(|_| of(&schema["items"], root)).collect()
+            }
+            Some("integer") => schema["minimum"].as_u64().unwrap_or(0).into(),
+            Some("number") => schema["minimum"].as_f64().unwrap_or(0.0).into(),
+            Some("boolean") => true.into(),
+            _ => "word".into(),
+        }
+    }
+    of(schema, schema)
 }
 
 impl TestApp {

@@ -213,19 +213,8 @@ fn beyond(bound: &str, step: i8, kind: Kind) -> String {
 fn effects_are_as_promised() {
     for setting in &registry().settings {
         let name = setting.name.as_str();
-        let waits = ["archive", "distillation", "validation"].contains(&setting.section)
-            || (setting.section == "agents" && !name.starts_with("ENDPOINT_GENERATE_CHAPTER_"))
-            || [
-                "CONTEXT_ENABLE_RAG",
-                "CONTEXT_SUMMARIZATION_THRESHOLD",
-                "CONTEXT_ADAPTER_WRITING_EDITOR_PRIORITY",
-                "CONTEXT_ADAPTER_CHARACTER_PROMPT_PRIORITY",
-                "CONTEXT_ADAPTER_RATER_PROMPT_PRIORITY",
-                "CONTEXT_ADAPTER_EDITOR_PROMPT_PRIORITY",
-                "CONTEXT_ADAPTER_OUTPUT_PRIORITY",
-                "LLM_TEMPERATURE",
-            ]
-            .contains(&name);
+        let waits =
+            ["archive", "distillation"].contains(&setting.section) || name == "CONTEXT_ENABLE_RAG";
         assert_eq!(setting.effect != Effect::Now, waits, "{name}");
     }
 }

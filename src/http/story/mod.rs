@@ -1,15 +1,17 @@
-//! The story routes: one handler a file.
+//! The story routes: one handler for all jobs, one a file for what is no job.
 
-mod generate_chapter;
+pub(super) mod examples;
+mod jobs;
+mod phase_transition;
+mod preview;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use self::generate_chapter::generate_chapter;
-
-/// The smallest request that shows what a context is.
-pub const EXAMPLE: &str = r#"{"structured_context": {"plot_elements": [{"type": "scene", "content": "Hero enters forest", "priority": "high"}], "character_contexts": [{"character_id": "hero", "character_name": "Aria", "current_state": "determined"}], "user_requests": [{"type": "instruction", "content": "Add sensory details", "priority": "high"}]}}"#;
+pub(super) use self::jobs::{job, job_in_json, rating};
+pub(super) use self::phase_transition::phase_transition;
+pub(super) use self::preview::preview;
 
 /// RFC 9457, as errors of these routes come.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -1,21 +1,29 @@
 //! The request's context as the elements `context/` works with: who may see each, which layer it
 //! lies in, how much it matters, and its words.
 
+mod knowledge;
+mod material;
 mod older;
+mod outline;
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
+pub(super) use self::knowledge::Knower;
+pub(super) use self::material::{Material, Need, turn_id};
+pub(super) use self::outline::OutlineItem;
+pub(super) use self::outline::nearby;
 use super::container::{
     CharacterContext, CharacterState, PlotElement, PriorityLevel, Scope, StructuredContext,
     SystemInstruction, UserRequest,
 };
-use super::{Fault, StoryError};
+use super::{Fault, FaultKind, StoryError};
 use crate::agents::shared::{
     CharacterText, InstructionText, NamedText, PlotElementText, RequestText,
 };
 use crate::context::{Agent, Audience, Element, ElementKind, KeepEnd, Layer, Phase, Priority};
+use crate::distil::Strategy;
 use crate::prompts::{Prompt, Prompts};
 use crate::tokens::{TokenCount, TokenCounter};
 
@@ -31,6 +39,12 @@ pub struct Priorities {
     pub assistant_prompt: Priority,
     pub editor_prompt: Priority,
     pub instruction: Priority,
+    /// What a character, a rater or an editor is told to go by in this request.
+    pub character_brief: Priority,
+    pub rater_brief: Priority,
+    pub editor_brief: Priority,
+    /// A text that an agent is shown to work on.
+    pub output: Priority,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +64,10 @@ impl Levels {
     }
 }
 
-const STORY_READERS: Audience = Audience::of(&[Agent::Writer, Agent::Rater, Agent::Editor]);
-const WORLD_READERS: Audience =
-    Audience::of(&[Agent::Writer, Agent::Rater, Agent::Editor, Agent::Worldbuilding]);
+/// A character reads of it what it knows.
+const STORY_READERS: Audience =
+    Audience::of(&[Agent::Writer, Agent::Rater, Agent::Editor, Agent::Character]);
+const WORLD_READERS: Audience = Audience::EVERYBODY;
 const CAST_READERS: Audience = Audience::of(&[Agent::Character, Agent::Writer]);
 
 /// Turns a container into elements.
@@ -61,6 +76,8 @@ pub(super) struct Converter<'a> {
     counter: &'a dyn TokenCounter,
     priorities: &'a Priorities,
     include_relationships: bool,
+    agent: Agent,
+    knower: Option<Knower>,
     elements: Vec<Element>,
     ids: HashSet<String>,
     /// How often an id was wanted by more than one.
@@ -80,6 +97,16 @@ struct Draft {
     tags: Vec<String>,
     character_id: Option<String>,
     phases: Vec<Phase>,
+    concealed: bool,
+    shortening: Shortening,
+}
+
+/// Whether an element may be told shorter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shortening {
+    InItsKind,
+    /// It goes first when there is no room: not worth the work.
+    Never,
 }
 
 impl Draft {
@@ -96,8 +123,18 @@ impl Draft {
             tags: Vec::new(),
             character_id: None,
             phases: Vec::new(),
+            concealed: false,
+            shortening: Shortening::InItsKind,
         }
     }
+}
+
+/// For whom a container is converted.
+pub(super) struct Reader {
+    pub(super) agent: Agent,
+    pub(super) include_relationships: bool,
+    /// The character whose knowledge counts, where the agent is one.
+    pub(super) knower: Option<Knower>,
 }
 
 impl<'a> Converter<'a> {
@@ -105,13 +142,15 @@ impl<'a> Converter<'a> {
         prompts: &'a Prompts,
         counter: &'a dyn TokenCounter,
         priorities: &'a Priorities,
-        include_relationships: bool,
+        reader: Reader,
     ) -> Self {
         Self {
             prompts,
             counter,
             priorities,
-            include_relationships,
+            include_relationships: reader.include_relationships,
+            agent: reader.agent,
+            knower: reader.knower,
             elements: Vec::new(),
             ids: HashSet::new(),
             counts: HashMap::new(),
@@ -123,6 +162,7 @@ impl<'a> Converter<'a> {
         mut self,
         story: &StructuredContext,
         task: Option<&str>,
+        material: &[Material],
     ) -> Result<Vec<Element>, StoryError> {
         refuse_duplicate_characters(&story.character_contexts)?;
         self.older_shape(story, task)?;
@@ -138,6 +178,9 @@ impl<'a> Converter<'a> {
         for (position, request) in story.user_requests.iter().enumerate() {
             self.user_request(request, position)?;
         }
+        for (position, material) in material.iter().enumerate() {
+            self.material(material, position)?;
+        }
         Ok(self.elements)
     }
 
@@ -148,6 +191,10 @@ impl<'a> Converter<'a> {
         let text = draft.text.trim_end().to_owned();
         // Counted with the line's end that follows it in the prompt, as one more token.
         let tokens = self.counter.count(&text) + TokenCount::new(1);
+        let strategy = strategy(draft.kind, &draft.type_name);
+        let worth_it = tokens >= SHORTEST_TOLD_SHORTER && draft.shortening != Shortening::Never;
+        let shortens_to = strategy.filter(|_| worth_it).map(Strategy::ratio);
+        let text_is_blank = text.trim().is_empty();
         self.elements.push(Element {
             id,
             kind: draft.kind,
@@ -162,6 +209,11 @@ impl<'a> Converter<'a> {
             tags: draft.tags,
             character_id: draft.character_id,
             phases: draft.phases,
+            concealed: draft.concealed || (self.knower.is_some() && text_is_blank),
+            shortens_to,
+            short: None,
+            told_by: None,
+            tells_others: false,
         });
     }
 
@@ -233,12 +285,15 @@ impl<'a> Converter<'a> {
             (_, ElementKind::World) => WORLD_READERS,
             _ => STORY_READERS,
         };
-        let text = match kind {
-            ElementKind::Plot => {
+        let knows = |knower: &Knower| knower.knows(element, kind == ElementKind::World);
+        let concealed = self.knower.as_ref().is_some_and(|knower| !knows(knower));
+        let text = match (kind, &self.knower) {
+            (ElementKind::Plot, _) => {
                 let kind = element.type_name.replace('_', " ");
                 let content = element.content.clone();
                 self.words(&element.content, &PlotElementText { kind, content })?
             }
+            (ElementKind::Passage, Some(knower)) => knower.witnessed(&element.content),
             _ => element.content.clone(),
         };
         let phases = phases_in(
@@ -253,6 +308,11 @@ impl<'a> Converter<'a> {
             type_name: element.type_name.clone(),
             tags: element.tags.clone(),
             phases,
+            concealed,
+            shortening: match element.priority {
+                PriorityLevel::Low => Shortening::Never,
+                PriorityLevel::High | PriorityLevel::Medium => Shortening::InItsKind,
+            },
             ..Draft::new(kind, layer, audience, priority)
         };
         self.push(draft, &format!("plot-{}", position + 1));
@@ -282,7 +342,8 @@ impl<'a> Converter<'a> {
             recent_actions: character.recent_actions.clone(),
             memories: character.memories.clone(),
         };
-        self.character_draft(&text, Some(character.character_id.clone()), at)
+        let concealed = self.knower.as_ref().is_some_and(|knower| !knower.is(character));
+        self.character_draft(&text, Some(character.character_id.clone()), at, concealed)
     }
 
     fn character_draft(
@@ -290,6 +351,7 @@ impl<'a> Converter<'a> {
         text: &CharacterText,
         id: Option<String>,
         position: usize,
+        concealed: bool,
     ) -> Result<(), StoryError> {
         let words = self.prompts.render(text)?;
         let priority = self.priorities.character;
@@ -298,6 +360,7 @@ impl<'a> Converter<'a> {
             text: words,
             type_name: "character".to_owned(),
             character_id: id,
+            concealed,
             ..Draft::new(ElementKind::Character, Layer::Characters, CAST_READERS, priority)
         };
         self.push(draft, &format!("character-{}", position + 1));
@@ -327,6 +390,30 @@ impl<'a> Converter<'a> {
     }
 }
 
+/// Shorter texts lose more by being told shorter than they take.
+const SHORTEST_TOLD_SHORTER: TokenCount = TokenCount::new(48);
+
+/// How a kind of element is told shorter; `None` where only its own words will do.
+pub(super) fn strategy(kind: ElementKind, type_name: &str) -> Option<Strategy> {
+    match kind {
+        ElementKind::SystemInstruction | ElementKind::Brief => {
+            Some(Strategy::SystemPromptOptimization)
+        }
+        ElementKind::Plot => Some(match type_name {
+            "scene" | "transition" => Strategy::EventSequence,
+            "dialogue" | "dialog" | "conversation" => Strategy::DialogueSummary,
+            "emotion" | "emotional_moment" => Strategy::EmotionalMoment,
+            _ => Strategy::PlotSummary,
+        }),
+        ElementKind::Character => Some(Strategy::CharacterDevelopment),
+        ElementKind::UserRequest => Some(Strategy::FeedbackSummary),
+        ElementKind::World => Some(Strategy::WorldBuilding),
+        ElementKind::Passage => Some(Strategy::PlotSummary),
+        ElementKind::Turn => Some(Strategy::ConversationHistory),
+        ElementKind::Work => None,
+    }
+}
+
 fn refuse_duplicate_characters(characters: &[CharacterContext]) -> Result<(), StoryError> {
     let mut seen = HashSet::new();
     let faults: Vec<_> = characters
@@ -343,6 +430,7 @@ fn refuse_duplicate_characters(characters: &[CharacterContext]) -> Result<(), St
             .map(str::to_owned)
             .to_vec(),
             message: format!("{:?} is used by an earlier character", character.character_id),
+            kind: FaultKind::Wrong,
         })
         .collect();
     if faults.is_empty() { Ok(()) } else { Err(StoryError::Invalid(faults)) }
@@ -376,7 +464,8 @@ fn phases_in(object: Option<&Map<String, Value>>, path: &[&str]) -> Result<Vec<P
                 let mut path: Vec<_> = path.iter().map(|&part| part.to_owned()).collect();
                 path.push(key.to_owned());
                 let message = format!("{name} is no phase; the phases are {known}");
-                return Err(StoryError::Invalid(vec![Fault { path, message }]));
+                let kind = FaultKind::Wrong;
+                return Err(StoryError::Invalid(vec![Fault { path, message, kind }]));
             };
             phases.push(phase);
         }
@@ -395,7 +484,7 @@ fn named_texts(fields: &Map<String, Value>) -> Vec<NamedText> {
         .collect()
 }
 
-fn in_words(value: &Value) -> Option<String> {
+pub(super) fn in_words(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => (!text.trim().is_empty()).then(|| text.clone()),

@@ -1,6 +1,6 @@
 //! The older editors' shape: prompts, world, summary, chapters, cast and outline.
 
-use super::{Converter, Draft, STORY_READERS, WORLD_READERS, in_words, named_texts};
+use super::{Converter, Draft, Knower, STORY_READERS, WORLD_READERS, in_words, named_texts};
 use crate::agents::shared::{CharacterText, NamedText, PlotElementText, RequestText};
 use crate::context::{Agent, Audience, ElementKind, KeepEnd, Layer};
 use crate::story::StoryError;
@@ -19,10 +19,11 @@ impl Converter<'_> {
             self.system_prompts(prompts);
         }
         if let Some(world) = &story.worldbuilding {
-            self.world("worldbuilding", &world.content);
+            self.world("worldbuilding", &world.content, false);
         }
         if let Some(summary) = &story.story_summary {
-            self.world("storySummary", &summary.summary);
+            // It tells of everybody.
+            self.world("storySummary", &summary.summary, self.knower.is_some());
         }
         if let Some(plot) = &story.plot_context {
             self.outline(plot)?;
@@ -34,7 +35,9 @@ impl Converter<'_> {
         let shown = story.characters.iter().filter(|sheet| !sheet.is_hidden);
         for (position, sheet) in shown.enumerate() {
             let text = character_of_sheet(sheet, self.include_relationships);
-            self.character_draft(&text, sheet.id.clone(), position)?;
+            let is_own = |knower: &Knower| knower.is_of_sheet(sheet);
+            let concealed = self.knower.as_ref().is_some_and(|knower| !is_own(knower));
+            self.character_draft(&text, sheet.id.clone(), position, concealed)?;
         }
         Ok(())
     }
@@ -62,11 +65,12 @@ impl Converter<'_> {
         }
     }
 
-    fn world(&mut self, name: &str, text: &str) {
+    fn world(&mut self, name: &str, text: &str, concealed: bool) {
         let priority = self.priorities.plot.medium;
         let draft = Draft {
             text: text.to_owned(),
             type_name: name.to_owned(),
+            concealed,
             ..Draft::new(ElementKind::World, Layer::PlotAndWorld, WORLD_READERS, priority)
         };
         self.push(draft, name);
@@ -80,6 +84,7 @@ impl Converter<'_> {
         let draft = Draft {
             text: self.words(outline, &words)?,
             type_name: "chapter_outline".to_owned(),
+            concealed: self.knower.is_some(),
             ..Draft::new(ElementKind::Plot, Layer::PlotAndWorld, STORY_READERS, priority)
         };
         self.push(draft, "plotOutline");
@@ -103,10 +108,16 @@ impl Converter<'_> {
 
     fn previous_chapter(&mut self, chapter: &PreviousChapter, position: usize) {
         let (kind, priority) = (ElementKind::Passage, self.priorities.plot.medium);
+        let told = match &self.knower {
+            Some(knower) => knower.witnessed(&chapter.content),
+            None => chapter.content.clone(),
+        };
         let draft = Draft {
             text: match &chapter.title {
-                Some(title) if !title.trim().is_empty() => format!("{title}\n{}", chapter.content),
-                _ => chapter.content.clone(),
+                Some(title) if !title.trim().is_empty() && !told.is_empty() => {
+                    format!("{title}\n{told}")
+                }
+                _ => told,
             },
             keep_end: KeepEnd::End,
             type_name: "chapter".to_owned(),

@@ -1,0 +1,87 @@
+//! The story jobs: one handler for all, since each says itself what it asks and answers.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use serde::Deserialize;
+
+use crate::engine::EngineError;
+use crate::http::Lifecycle;
+use crate::http::answer::{Wanted, answer, single_error};
+use crate::http::client::Client;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::JsonBody;
+use crate::story::{StoryError, StoryRequest, StoryService, SuggestionForm};
+
+/// `?suggestions=objects`: for raters, whose suggestions are sentences by default.
+pub(in crate::http) struct Suggestions(SuggestionForm);
+
+#[derive(Deserialize)]
+struct SuggestionsParameter {
+    #[serde(default)]
+    suggestions: SuggestionForm,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Suggestions {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let parameter = Query::<SuggestionsParameter>::from_request_parts(parts, state).await;
+        let Query(parameter) = parameter
+            .map_err(|_| ApiError::new(Code::BadRequest, "?suggestions is strings or objects"))?;
+        Ok(Self(parameter.suggestions))
+    }
+}
+
+/// Answers with events, unless JSON is asked for.
+pub(in crate::http) async fn job<R: StoryRequest>(
+    State(story): State<Arc<StoryService>>,
+    State(lifecycle): State<Lifecycle>,
+    Client(client): Client,
+    wanted: Wanted,
+    Suggestions(suggestions): Suggestions,
+    JsonBody(request): JsonBody<R>,
+) -> Result<Response, ApiError> {
+    let events = story.begin(request, client, suggestions).await?;
+    answer(events, wanted.or_events(), &lifecycle).await
+}
+
+/// Answers with one JSON object, unless events are asked for.
+pub(in crate::http) async fn job_in_json<R: StoryRequest>(
+    State(story): State<Arc<StoryService>>,
+    State(lifecycle): State<Lifecycle>,
+    Client(client): Client,
+    wanted: Wanted,
+    Suggestions(suggestions): Suggestions,
+    JsonBody(request): JsonBody<R>,
+) -> Result<Response, ApiError> {
+    let events = story.begin(request, client, suggestions).await?;
+    answer(events, wanted.or_json(), &lifecycle).await
+}
+
+/// As [`job`], in the rater's manner: readable from every origin, and a model that is missing is an
+/// event of the stream.
+pub(in crate::http) async fn rating<R: StoryRequest>(
+    State(story): State<Arc<StoryService>>,
+    State(lifecycle): State<Lifecycle>,
+    Client(client): Client,
+    wanted: Wanted,
+    Suggestions(suggestions): Suggestions,
+    JsonBody(request): JsonBody<R>,
+) -> Result<Response, ApiError> {
+    let wanted = wanted.or_events();
+    let mut response = match story.begin(request, client, suggestions).await {
+        Ok(events) => answer(events, wanted, &lifecycle).await?,
+        Err(StoryError::Engine(
+            error @ (EngineError::Unavailable(_) | EngineError::Loading { .. }),
+        )) if wanted == Wanted::Events => single_error::<R::Response>(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Cache-Control"));
+    Ok(response)
+}
