@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::agents::Profile;
 use crate::config::{self, Config};
 use crate::context::{AllocationMode, LayerBudgets, OverflowStrategy, Priority};
+use crate::distil::{ChosenMethod, DistilSettings, Temperatures};
 use crate::engine::Sampling;
 use crate::engine::llama::FlashAttention;
 use crate::http::{HttpSettings, TokenLimits};
@@ -40,6 +41,30 @@ pub(super) fn story(config: &Config) -> StorySettings {
             sampling: sampling(config, agents.endpoint_generate_chapter_temperature),
             max_tokens: agents.endpoint_generate_chapter_max_tokens.into(),
         },
+    }
+}
+
+pub(super) fn distil(config: &Config) -> DistilSettings {
+    let distillation = &config.distillation;
+    DistilSettings {
+        temperatures: Temperatures {
+            general: distillation.distillation_general_temperature,
+            plot_summary: distillation.distillation_plot_summary_temperature,
+            character_summary: distillation.distillation_character_summary_temperature,
+            scene_summary: distillation.distillation_scene_summary_temperature,
+            dialogue_summary: distillation.distillation_dialogue_summary_temperature,
+            feedback_summary: distillation.distillation_feedback_summary_temperature,
+            system_prompt: distillation.distillation_system_prompt_temperature,
+            conversation: distillation.distillation_conversation_temperature,
+        },
+        sampling: sampling(config, distillation.distillation_general_temperature),
+        method: match distillation.distillation_method {
+            config::DistillationMethod::Model => ChosenMethod::Model,
+            config::DistillationMethod::Extractive => ChosenMethod::Extractive,
+        },
+        cache_entries: distillation.distillation_cache_entries as usize,
+        deadline: Duration::from_secs(distillation.distillation_timeout_seconds),
+        side_by_side: config.engine.llm_parallel,
     }
 }
 

@@ -32,6 +32,18 @@ macro_rules! embedded {
 
 /// Every template, as shipped.
 const SHIPPED: &[(&str, &str)] = embedded![
+    "distil/character_development.j2",
+    "distil/conversation_history.j2",
+    "distil/dialogue_summary.j2",
+    "distil/emotional_moment.j2",
+    "distil/event_sequence.j2",
+    "distil/feedback_summary.j2",
+    "distil/plot_summary.j2",
+    "distil/rules.j2",
+    "distil/summaries.j2",
+    "distil/system_prompt_optimization.j2",
+    "distil/text.j2",
+    "distil/world_building.j2",
     "story/character.j2",
     "story/context.j2",
     "story/instruction.j2",

@@ -13,6 +13,7 @@ mod architecture;
 mod bad_input;
 mod chapter;
 mod command_line;
+mod distil;
 mod documents;
 mod engine_batching;
 mod engine_llama;
