@@ -47,7 +47,10 @@ pub(super) fn check(
         return Err("the model wrote no whole sentence".into());
     }
     let grounded = without_inventions(&plain, &ranges, &reading.vocabulary);
-    let lines = placed(reading, &plain, grounded, embedder);
+    if grounded.is_empty() {
+        return Err("every sentence of the model's summary brings in names or numbers that the text does not have".into());
+    }
+    let lines = placed(reading, &plain, &grounded, embedder);
     if lines.is_empty() {
         return Err("the model's summary is not about the text".into());
     }
@@ -132,7 +135,7 @@ fn without_inventions(
 fn placed(
     reading: &Reading<'_>,
     text: &str,
-    ranges: Vec<Range<usize>>,
+    ranges: &[Range<usize>],
     embedder: Option<&dyn Embedder>,
 ) -> Vec<Line> {
     let count = reading.sentences.len();

@@ -11,7 +11,7 @@ use super::cache::{Cache, Key};
 use super::extract::Limit;
 use super::made::Made;
 use super::prompt::{Kind, instructions};
-use super::similarity::{self, MOST_EMBEDDED};
+use super::similarity;
 use super::{ChosenMethod, DistilError, DistilSettings, Distilled, Source, Urgency};
 use crate::embedding::Embedder;
 use crate::engine::{ClientId, Engine};
@@ -130,13 +130,11 @@ impl Distiller {
         if known > 0 {
             done(known);
         }
-        let left = tasks.iter().zip(&found).filter(|(_, found)| found.is_none());
-        let bytes = left.map(|(task, _)| task.source.text.len()).sum();
         let side_by_side = self.settings.side_by_side.max(1);
         let round = Round {
             client,
             approach,
-            embedder: self.embedder_for(bytes, urgency),
+            embedder: self.embedder_for(urgency),
             permits: Semaphore::new(side_by_side),
         };
         let work = tasks.into_iter().zip(found).map(|(task, found)| {
@@ -218,12 +216,9 @@ impl Distiller {
         self.engine.status().model
     }
 
-    /// The embedder, where there is time for it.
-    pub(super) fn embedder_for(&self, bytes: usize, urgency: Urgency) -> Option<Arc<dyn Embedder>> {
-        /// Of a sentence in prose, on average.
-        const BYTES: usize = 100;
-        let in_time = urgency == Urgency::Rolling || bytes <= MOST_EMBEDDED * BYTES;
-        self.embedder.clone().filter(|_| in_time)
+    /// The embedder, if there is time for it: a sentence takes it some ten milliseconds.
+    pub(super) fn embedder_for(&self, urgency: Urgency) -> Option<Arc<dyn Embedder>> {
+        self.embedder.clone().filter(|_| urgency == Urgency::Rolling)
     }
 
     /// Counts as budgets do; by estimate where the settings want a model's tokenizer and there is

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::facts::{Vocabulary, Word, markers, words};
-use super::sentences::{opens_an_entry, sentences};
+use super::sentences::{ENDS_OF_CLAUSES, opens_an_entry, sentences};
 use crate::tokens::{TokenCount, TokenCounter};
 
 /// A name or number of the text, by its place in [`Reading::facts`].
@@ -102,7 +102,7 @@ fn facts_in(facts: &HashMap<String, Fact>, words: &[Word]) -> Vec<Fact> {
 }
 
 /// Pieces of the text, in its order, as one text; and where each lies in that. Paragraphs and lists
-/// stay what they are.
+/// stay what they are, and a sentence cut short shows it.
 pub(super) fn joined(text: &str, pieces: &[Range<usize>]) -> (String, Vec<Range<usize>>) {
     let mut joined = String::new();
     let mut places = Vec::with_capacity(pieces.len());
@@ -113,7 +113,12 @@ pub(super) fn joined(text: &str, pieces: &[Range<usize>]) -> (String, Vec<Range<
         if !joined.is_empty() {
             let new_line =
                 between.contains("\n\n") || (between.contains('\n') && opens_an_entry(slice));
-            joined.push(if new_line { '\n' } else { ' ' });
+            let cut_short = between.starts_with(ENDS_OF_CLAUSES);
+            joined.push_str(match (new_line, cut_short) {
+                (true, _) => "\n",
+                (false, true) => " … ",
+                (false, false) => " ",
+            });
         }
         places.push(joined.len()..joined.len() + slice.len());
         joined.push_str(slice);

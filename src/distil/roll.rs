@@ -132,7 +132,7 @@ impl Distiller {
         target: TokenCount,
         urgency: Urgency,
     ) -> Result<Distilled, DistilError> {
-        let embedder = self.embedder_for(woven.text.len(), urgency);
+        let embedder = self.embedder_for(urgency);
         let this = self.clone();
         blocking(move || {
             let counter = this.counter();

@@ -133,13 +133,13 @@ fn border(sentence: &str) -> usize {
     let seen = &sentence[..sentence.floor_char_boundary(LONGEST)];
     let from = seen.floor_char_boundary(LONGEST / 2);
     let last = |found: fn(char) -> bool| {
-        let spaces = seen[from..].match_indices(char::is_whitespace).map(|(at, _)| from + at);
-        spaces.filter(|&at| seen[..at].chars().next_back().is_some_and(found)).next_back()
+        let mut spaces = seen[from..].match_indices(char::is_whitespace).map(|(at, _)| from + at);
+        spaces.rfind(|&at| seen[..at].chars().next_back().is_some_and(found))
     };
     last(|c| ENDS_OF_CLAUSES.contains(&c)).or_else(|| last(|_| true)).unwrap_or(seen.len())
 }
 
-const ENDS_OF_CLAUSES: [char; 6] = [',', ';', ':', '—', '–', '-'];
+pub(super) const ENDS_OF_CLAUSES: [char; 6] = [',', ';', ':', '—', '–', '-'];
 
 /// The clauses of a sentence, without the marks that part them.
 pub(super) fn clauses(text: &str, sentence: Range<usize>) -> Vec<Range<usize>> {

@@ -7,7 +7,7 @@ use super::facts::{is_function_word, words};
 use crate::embedding::Embedder;
 
 /// More sentences than this are compared by their words: embedding them would take minutes.
-pub(super) const MOST_EMBEDDED: usize = 400;
+const MOST_EMBEDDED: usize = 400;
 
 /// What comparisons were made with; part of what names a cached text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
