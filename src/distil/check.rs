@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::extract::{MOST_TARGETS, missing_pieces};
-use super::facts::{Vocabulary, Word, is_invented, words};
+use super::facts::{Vocabulary, Word, is_invented, is_remark, words};
 use super::reading::{Reading, share};
 use super::sentences::{opens_an_entry, sentences};
 use super::similarity::Vectors;
@@ -46,9 +46,9 @@ pub(super) fn check(
     if ranges.is_empty() {
         return Err("the model wrote no whole sentence".into());
     }
-    let grounded = without_inventions(&plain, &ranges, &reading.vocabulary);
+    let grounded = of_the_source(&plain, &ranges, &reading.vocabulary);
     if grounded.is_empty() {
-        return Err("every sentence of the model's summary brings in names or numbers that the text does not have".into());
+        return Err("no sentence of the model's summary is without names, numbers or remarks that the text does not have".into());
     }
     let lines = placed(reading, &plain, &grounded, embedder);
     if lines.is_empty() {
@@ -115,18 +115,17 @@ fn finished_sentences(text: &str, reason: FinishReason) -> Vec<Range<usize>> {
     ranges
 }
 
-/// The sentences whose names and numbers the source has too.
-fn without_inventions(
-    text: &str,
-    ranges: &[Range<usize>],
-    source: &Vocabulary,
-) -> Vec<Range<usize>> {
+/// The sentences that tell what the source tells: with its names and numbers only.
+fn of_the_source(text: &str, ranges: &[Range<usize>], source: &Vocabulary) -> Vec<Range<usize>> {
     let words_of: Vec<Vec<Word>> = ranges.iter().map(|range| words(&text[range.clone()])).collect();
     let summary = Vocabulary::of(words_of.iter().flatten());
     ranges
         .iter()
         .zip(&words_of)
-        .filter(|(_, words)| !words.iter().any(|word| is_invented(word, source, &summary)))
+        .filter(|(_, words)| {
+            let invents = words.iter().any(|word| is_invented(word, source, &summary));
+            !invents && !is_remark(words, source)
+        })
         .map(|(range, _)| range.clone())
         .collect()
 }

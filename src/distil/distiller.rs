@@ -7,11 +7,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::cache::{Cache, Key};
+use super::cache::Cache;
 use super::extract::Limit;
 use super::made::Made;
-use super::prompt::{Kind, instructions};
-use super::similarity;
+use super::prompt::Kind;
 use super::{ChosenMethod, DistilError, DistilSettings, Distilled, Source, Urgency};
 use crate::embedding::Embedder;
 use crate::engine::{ClientId, Engine};
@@ -33,7 +32,7 @@ pub struct Distiller {
     embedder: Option<Arc<dyn Embedder>>,
     pub(super) prompts: Arc<Prompts>,
     tokenizers: Arc<Tokenizers>,
-    cache: Option<Cache>,
+    pub(super) cache: Option<Cache>,
     pub(super) ids: Ids,
     pub(super) settings: Arc<DistilSettings>,
 }
@@ -190,7 +189,7 @@ impl Distiller {
             let embedder = embedder.as_deref();
             let (made, compared) =
                 Made::extracted(text, task.target, Limit::Soft, embedder, &*counter);
-            let key = this.extractive_key(&task, compared, &*counter);
+            let key = Self::extractive_key(&task, compared, &*counter);
             (made.accounted(&task.source), key)
         })
         .await?;
@@ -212,7 +211,7 @@ impl Distiller {
         }
     }
 
-    fn model(&self) -> Option<String> {
+    pub(super) fn model(&self) -> Option<String> {
         self.engine.status().model
     }
 
@@ -226,108 +225,6 @@ impl Distiller {
     pub(super) fn counter(&self) -> Arc<dyn TokenCounter> {
         self.tokenizers.counter().unwrap_or_else(|| Arc::new(Estimate))
     }
-}
-
-/// The cache, asked and filled. One that fails is done without.
-impl Distiller {
-    async fn look_up(&self, tasks: &[Task], approach: &Approach) -> Vec<Option<Distilled>> {
-        let nothing = || vec![None; tasks.len()];
-        let Some(cache) = &self.cache else {
-            return nothing();
-        };
-        let (this, approach_asked) = (self.clone(), approach.clone());
-        let asked = tasks.to_vec();
-        let keys = blocking(move || {
-            asked.iter().map(|task| this.keys(task, &approach_asked)).collect::<Vec<_>>()
-        })
-        .await;
-        let Ok(keys) = keys else {
-            return nothing();
-        };
-        let found = match cache.find(keys).await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!("shortened texts can't be looked up: {error}");
-                return nothing();
-            }
-        };
-        let as_asked = |(task, found): (&Task, Option<Distilled>)| {
-            found.map(|found| as_asked(found, &task.source, approach))
-        };
-        tasks.iter().zip(found).map(as_asked).collect()
-    }
-
-    pub(super) async fn keep(&self, key: Key, distilled: &Distilled) {
-        if let Some(cache) = &self.cache
-            && let Err(error) = cache.save(key, distilled).await
-        {
-            tracing::warn!("a shortened text can't be kept: {error}");
-        }
-    }
-
-    /// Under which keys there may be something of use, best first.
-    fn keys(&self, task: &Task, approach: &Approach) -> Vec<Key> {
-        let counter = self.counter();
-        let chosen = || {
-            [similarity::Kind::Embedded, similarity::Kind::Lexical]
-                .map(|kind| self.extractive_key(task, kind, &*counter))
-        };
-        match approach {
-            Approach::Model(model) => vec![self.model_key(task, model, &*counter)],
-            Approach::Extractive(None) => chosen().into(),
-            // The model's summary is still what was wanted.
-            Approach::Extractive(Some(_)) => {
-                let model = self.model();
-                let summary = model.map(|model| self.model_key(task, &model, &*counter));
-                summary.into_iter().chain(chosen()).collect()
-            }
-        }
-    }
-
-    pub(super) fn model_key(&self, task: &Task, model: &str, counter: &dyn TokenCounter) -> Key {
-        // Whoever changes a prompt wants to see what comes of it.
-        let told = instructions(&self.prompts, task.kind).unwrap_or_default();
-        let temperature = self.settings.temperatures.of(task.kind).to_string();
-        Self::key(task, counter, &["model", model, &told, &temperature])
-    }
-
-    fn extractive_key(
-        &self,
-        task: &Task,
-        compared: similarity::Kind,
-        counter: &dyn TokenCounter,
-    ) -> Key {
-        let compared = match (compared, &self.embedder) {
-            (similarity::Kind::Embedded, Some(embedder)) => embedder.id(),
-            _ => "lexical",
-        };
-        Self::key(task, counter, &["extractive", compared])
-    }
-
-    fn key(task: &Task, counter: &dyn TokenCounter, how: &[&str]) -> Key {
-        let target = task.target.to_string();
-        let kind = format!("{:?}", task.kind);
-        let what = [kind.as_str(), &target, counter.name(), &task.source.text];
-        Key::of(&[how, &what].concat())
-    }
-}
-
-/// What is kept knows neither who asks nor why.
-fn as_asked(mut found: Distilled, source: &Source, approach: &Approach) -> Distilled {
-    let account = &mut found.account;
-    account.cached = true;
-    account.strategy = source.strategy;
-    account.ratio = found.tokens.get() as f64 / source.tokens.get().max(1) as f64;
-    for span in account.sentences.iter_mut().flat_map(|sentence| &mut sentence.spans) {
-        span.source.clone_from(&source.id);
-    }
-    if let Approach::Extractive(reason) = approach
-        && account.method == super::Method::Extractive
-        && account.degraded.is_none()
-    {
-        account.degraded.clone_from(reason);
-    }
-    found
 }
 
 /// Runs what is busy off the async threads.

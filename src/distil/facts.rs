@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::numbers::{number_key, tens, unit};
+
 /// How a word stands in its sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -20,7 +22,7 @@ pub(super) enum Form {
     Number,
 }
 
-/// A word as it is compared: in lower case, without `'s`; a number in digits.
+/// A word as it is compared: in lower case, without `'s` or `'ll`; a number in digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) key: String,
@@ -52,7 +54,7 @@ pub(super) fn words(sentence: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::with_capacity(found.len());
     let mut tens_before: Option<(u32, usize)> = None;
     for &(at, word) in &found {
-        let lower = word.to_lowercase();
+        let lower = word.trim_matches('_').to_lowercase();
         // "twenty-one" is one number.
         let hyphenated = tens_before
             .filter(|&(_, end)| sentence[end..at] == *"-")
@@ -62,14 +64,11 @@ pub(super) fn words(sentence: &str) -> Vec<Word> {
             words.pop();
             words.push(Word { key: number.to_string(), form: Form::Number });
         } else if let Some(key) = number_key(&lower) {
-            tens_before = TENS
-                .iter()
-                .any(|(tens, _)| *tens == lower)
-                .then(|| (key.parse().unwrap_or(0), at + word.len()));
+            tens_before = tens(&lower).map(|tens| (tens, at + word.len()));
             words.push(Word { key, form: Form::Number });
         } else {
             let form = form_of(word, &sentence[..at]);
-            words.push(Word { key: without_possessive(&lower).to_owned(), form });
+            words.push(Word { key: without_clitic(&lower).to_owned(), form });
         }
     }
     words
@@ -90,81 +89,26 @@ fn form_of(word: &str, before: &str) -> Form {
 /// Whether a word behind `before` is capitalised whatever it is.
 fn opens_a_sentence(before: &str) -> bool {
     const OPENING: [char; 10] = ['\'', '"', '‘', '“', '«', '(', '[', '_', '*', '`'];
-    if before.ends_with(OPENING) {
+    let said = before.trim_end();
+    // A line of verse may begin here.
+    let new_line = before[said.len()..].contains('\n');
+    if new_line || before.ends_with(OPENING) {
         return true;
     }
-    let before = before.trim_end().trim_end_matches(['\'', '"', '’', '”', '»', ')', ']', '_', '*']);
+    let before = said.trim_end_matches(['\'', '"', '’', '”', '»', ')', ']', '_', '*']);
     let mark = before.chars().next_back();
     mark.is_none_or(|mark| ['.', '!', '?', '…', ':', '#', '•', '-', '–'].contains(&mark))
         && !before.ends_with("--")
         && !before.ends_with(char::is_alphanumeric)
 }
 
-fn without_possessive(lower: &str) -> &str {
-    lower.strip_suffix("'s").or_else(|| lower.strip_suffix("’s")).unwrap_or(lower)
-}
-
-const UNITS: [(&str, u32); 8] = [
-    ("two", 2),
-    ("three", 3),
-    ("four", 4),
-    ("five", 5),
-    ("six", 6),
-    ("seven", 7),
-    ("eight", 8),
-    ("nine", 9),
-];
-const TENS: [(&str, u32); 8] = [
-    ("twenty", 20),
-    ("thirty", 30),
-    ("forty", 40),
-    ("fifty", 50),
-    ("sixty", 60),
-    ("seventy", 70),
-    ("eighty", 80),
-    ("ninety", 90),
-];
-const OTHER_NUMBERS: [(&str, u32); 19] = [
-    ("ten", 10),
-    ("eleven", 11),
-    ("twelve", 12),
-    ("thirteen", 13),
-    ("fourteen", 14),
-    ("fifteen", 15),
-    ("sixteen", 16),
-    ("seventeen", 17),
-    ("eighteen", 18),
-    ("nineteen", 19),
-    ("dozen", 12),
-    ("dozens", 12),
-    ("hundred", 100),
-    ("hundreds", 100),
-    ("thousand", 1_000),
-    ("thousands", 1_000),
-    ("million", 1_000_000),
-    ("millions", 1_000_000),
-    ("billion", 1_000_000_000),
-];
-
-/// The second half of a hyphenated number.
-fn unit(lower: &str) -> Option<u32> {
-    let units = UNITS.iter().chain([&("one", 1)]);
-    units.clone().find(|(word, _)| *word == lower).map(|(_, value)| *value)
-}
-
-/// The digits of a number, written either way.
-fn number_key(lower: &str) -> Option<String> {
-    if lower.starts_with(|c: char| c.is_ascii_digit()) {
-        let bare = ["st", "nd", "rd", "th", "s"]
-            .iter()
-            .find_map(|ending| {
-                lower.strip_suffix(ending).filter(|n| n.ends_with(|c: char| c.is_ascii_digit()))
-            })
-            .unwrap_or(lower);
-        return Some(bare.replace(',', ""));
+/// The word itself, of one that owns something or runs into a verb.
+fn without_clitic(lower: &str) -> &str {
+    const CLITICS: [&str; 6] = ["s", "ll", "d", "ve", "re", "m"];
+    match lower.rsplit_once(['\'', '’']) {
+        Some((word, clitic)) if CLITICS.contains(&clitic) && !word.is_empty() => word,
+        _ => lower,
     }
-    let spelled = UNITS.iter().chain(&TENS).chain(&OTHER_NUMBERS);
-    spelled.clone().find(|(word, _)| *word == lower).map(|(_, value)| value.to_string())
 }
 
 /// What is known of the words of a whole text, so that its names can be told.
@@ -203,11 +147,11 @@ impl Vocabulary {
             Form::Number => true,
             Form::Capital => is_name(&word.key),
             Form::Shout => {
-                self.capital.contains(&word.key)
-                    || (word.key.chars().count() <= ABBREVIATION
-                        && is_name(&word.key)
-                        && !self.lower.contains(&word.key)
-                        && !COMMON.openers.contains(word.key.as_str()))
+                is_name(&word.key)
+                    && (self.capital.contains(&word.key)
+                        || (word.key.chars().count() <= ABBREVIATION
+                            && !self.lower.contains(&word.key)
+                            && !COMMON.openers.contains(word.key.as_str())))
             }
             Form::Initial => {
                 is_name(&word.key)
@@ -242,6 +186,35 @@ pub(super) fn is_invented(word: &Word, source: &Vocabulary, summary: &Vocabulary
 const COMMON_ENDINGS: [&str; 18] = [
     "ly", "ing", "ed", "ous", "ity", "ness", "tion", "sion", "ment", "ful", "less", "able", "ible",
     "ence", "ance", "ive", "ical", "ish",
+];
+
+/// Whether a sentence speaks about the text ("The narrative shows…") and not of what it tells.
+pub(super) fn is_remark(sentence: &[Word], source: &Vocabulary) -> bool {
+    let is_foreign = |word: &Word| !source.has(&word.key);
+    let mut opening = sentence.iter().take(2);
+    let opens_with =
+        opening.next().is_some_and(|word| ["the", "this"].contains(&word.key.as_str()))
+            && opening
+                .next()
+                .is_some_and(|word| TEXTS.contains(&word.key.as_str()) && is_foreign(word));
+    let speaks_of = |word: &Word| CRITICISM.contains(&word.key.as_str()) && is_foreign(word);
+    opens_with || sentence.iter().any(speaks_of)
+}
+
+const TEXTS: [&str; 6] = ["story", "text", "tale", "scene", "chapter", "dialogue"];
+const CRITICISM: [&str; 12] = [
+    "narrative",
+    "narrator",
+    "author",
+    "passage",
+    "reader",
+    "readers",
+    "theme",
+    "themes",
+    "summary",
+    "excerpt",
+    "paragraph",
+    "storytelling",
 ];
 
 /// How many of these a sentence has: a negation, a cause, a time.
@@ -324,6 +297,15 @@ mod tests {
         assert!(invented("Alice saw three rabbits."));
         assert!(!invented("Amazingly, Alice saw 2 rabbits."));
         assert!(!invented("Curious, she saw a Rabbit."));
+    }
+
+    #[test]
+    fn remarks_on_a_text_are_told_from_what_it_tells() {
+        let of = |source: &str, text| is_remark(&words(text), &Vocabulary::of(&words(source)));
+        assert!(of("Alice fell.", "The story is told by Alice."));
+        assert!(of("Alice fell.", "Alice falling adds to the narrative."));
+        assert!(!of("Alice told a story.", "The story was told by Alice."));
+        assert!(!of("Alice fell.", "The rabbit told Alice a story."));
     }
 
     #[test]
