@@ -112,8 +112,8 @@ fn without_model() -> Distiller {
 
 #[tokio::test]
 async fn names_and_numbers_of_a_novel_survive_a_choice_of_sentences_by_meaning() {
-    // Every sixth piece: the embedder takes a second for each.
-    let sources: Vec<_> = pieces(60, Strategy::PlotSummary).into_iter().step_by(6).collect();
+    // Every tenth piece: the embedder takes a second for each.
+    let sources: Vec<_> = pieces(60, Strategy::PlotSummary).into_iter().step_by(10).collect();
     let (texts, share) = shortened(without_model(), &sources, Urgency::Rolling).await;
     assert!(texts.iter().all(|text| text.account.method == Method::Extractive));
     assert!(share < 0.36, "{share:.2} of the tokens were kept");
@@ -136,7 +136,7 @@ async fn the_models_summaries_of_a_novel_keep_its_names_and_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let distiller = distiller(engine, ChosenMethod::Model, Some(store));
-    let sources: Vec<_> = pieces(200, Strategy::PlotSummary).into_iter().step_by(50).collect();
+    let sources: Vec<_> = pieces(200, Strategy::PlotSummary).into_iter().step_by(70).collect();
     let (first, share) = shortened(distiller.clone(), &sources, Urgency::Rolling).await;
     assert!(share < 0.6, "{share:.2} of the tokens were kept");
     let (again, _) = shortened(distiller, &sources, Urgency::Rolling).await;
