@@ -15,7 +15,7 @@ pub mod story;
 pub mod agents;
 // What the model sees, and the receipt that says why: filter, rank, budget, pack. Pure.
 pub mod context;
-// Texts told shorter, with what must survive.
+// Texts made shorter, without losing names, numbers or who did what.
 pub mod distil;
 // Models that write, behind one trait: llama.cpp in process, and a script for tests.
 pub mod engine;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::agents;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::distil;
 use crate::embedding::MiniLm;
 use crate::engine::llama::{LlamaEngine, inspect_model_file};
 use crate::engine::{Engine, EngineState};
@@ -74,7 +75,8 @@ fn prompts(config: &Config) -> Check {
         Ok(prompts) => prompts,
         Err(error) => return Check::new(WHAT, Verdict::Fault, error.to_string()),
     };
-    let faults: Vec<_> = agents::check_prompts(&prompts).iter().map(ToString::to_string).collect();
+    let faults = agents::check_prompts(&prompts).into_iter().chain(distil::check_prompts(&prompts));
+    let faults: Vec<_> = faults.map(|fault| fault.to_string()).collect();
     if !faults.is_empty() {
         return Check::new(WHAT, Verdict::Fault, faults.join("\n"));
     }

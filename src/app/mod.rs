@@ -19,6 +19,8 @@ pub use self::settings::{HttpParts, log_settings};
 pub use self::shutdown::signals;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::distil::Distiller;
+use crate::embedding::LazyEmbedder;
 use crate::engine::llama::{LlamaEngine, LlamaSettings};
 use crate::engine::{Engine, EngineError};
 use crate::http::{self, AppState, HttpSettings, Lifecycle};
@@ -74,6 +76,16 @@ impl App {
             config.context.context_enable_caching,
             move || for_tokenizers.counter(),
         ));
+        let folder = models::sentence_embedder_dir(&config.engine.models_dir);
+        let distiller = Distiller::new(
+            Arc::clone(&engine),
+            Some(Arc::new(LazyEmbedder::new(folder))),
+            Arc::clone(&parts.prompts),
+            Arc::clone(&tokenizers),
+            parts.store.clone(),
+            parts.ids.clone(),
+            settings::distil(config),
+        );
         let kept = config.context.receipts_kept as usize;
         let keeps_receipts = config.context.context_enable_monitoring && kept > 0;
         let receipts =
@@ -82,6 +94,7 @@ impl App {
             engine: Arc::clone(&engine),
             prompts: parts.prompts,
             tokenizers: Arc::clone(&tokenizers),
+            distiller,
             receipts: receipts.clone(),
             clock: parts.clock,
             ids: parts.ids,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::agents::Profile;
 use crate::config::{self, Config};
 use crate::context::{AllocationMode, LayerBudgets, OverflowStrategy, Priority};
+use crate::distil::{ChosenMethod, DistilSettings, Temperatures};
 use crate::engine::Sampling;
 use crate::engine::llama::FlashAttention;
 use crate::http::{HttpSettings, TokenLimits};
@@ -41,7 +42,7 @@ pub(super) fn story(config: &Config) -> StorySettings {
     }
 }
 
-/// Jobs without settings of their own go by LLM_TEMPERATURE and the contract's lengths.
+/// Jobs without settings of their own go by `LLM_TEMPERATURE` and the contract's lengths.
 fn profiles(config: &Config) -> Profiles {
     let agents = &config.agents;
     let profile = |temperature, max_tokens: u32| Profile {
@@ -106,6 +107,30 @@ fn phase_validation(config: &Config) -> PhaseValidation {
             rules.validation_dialogue_absent_score,
         ),
         completion: presence(rules.validation_completion_score, rules.validation_incomplete_score),
+    }
+}
+
+pub(super) fn distil(config: &Config) -> DistilSettings {
+    let distillation = &config.distillation;
+    DistilSettings {
+        temperatures: Temperatures {
+            general: distillation.distillation_general_temperature,
+            plot_summary: distillation.distillation_plot_summary_temperature,
+            character_summary: distillation.distillation_character_summary_temperature,
+            scene_summary: distillation.distillation_scene_summary_temperature,
+            dialogue_summary: distillation.distillation_dialogue_summary_temperature,
+            feedback_summary: distillation.distillation_feedback_summary_temperature,
+            system_prompt: distillation.distillation_system_prompt_temperature,
+            conversation: distillation.distillation_conversation_temperature,
+        },
+        sampling: sampling(config, distillation.distillation_general_temperature),
+        method: match distillation.distillation_method {
+            config::DistillationMethod::Model => ChosenMethod::Model,
+            config::DistillationMethod::Extractive => ChosenMethod::Extractive,
+        },
+        cache_entries: distillation.distillation_cache_entries as usize,
+        deadline: Duration::from_secs(distillation.distillation_timeout_seconds),
+        side_by_side: config.engine.llm_parallel,
     }
 }
 

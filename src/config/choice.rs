@@ -99,6 +99,14 @@ choices! {
         Estimate = "estimate",
     }
 
+    /// Who shortens texts.
+    DistillationMethod {
+        /// The model, where it does well.
+        Model = "model",
+        /// Nobody: sentences are chosen.
+        Extractive = "extractive",
+    }
+
     /// What becomes of budget that a layer doesn't need.
     AllocationMode {
         /// Nothing: each layer keeps to its own.

@@ -34,7 +34,8 @@ use section::{Section, Visitor};
 pub use agents::Agents;
 pub use archive::Archive;
 pub use choice::{
-    AllocationMode, FlashAttention, LogFormat, LogLevel, OverflowStrategy, TokenizerChoice,
+    AllocationMode, DistillationMethod, FlashAttention, LogFormat, LogLevel, OverflowStrategy,
+    TokenizerChoice,
 };
 pub use context::Context;
 pub use distillation::Distillation;

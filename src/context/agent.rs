@@ -55,6 +55,12 @@ impl Audience {
         self.0 & agent.bit() != 0
     }
 
+    /// Those that are in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// How many agents share it. What more of them share stands earlier in the prompt.
     pub const fn breadth(self) -> usize {
         self.0.count_ones() as usize

@@ -65,6 +65,10 @@ fn fits_phase(meant_for: &[Phase], current: Option<Phase>) -> bool {
 }
 
 fn passes(element: &Element, filter: &Filter) -> bool {
+    // What it tells has passed.
+    if element.tells_others {
+        return true;
+    }
     let is_the_task = matches!(element.kind, ElementKind::Work | ElementKind::Turn);
     if !is_the_task && filter.min_priority.is_some_and(|least| element.priority < least) {
         return false;

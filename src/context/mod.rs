@@ -15,6 +15,8 @@ mod pack;
 mod receipt;
 mod sentences;
 
+use std::collections::HashSet;
+
 pub use self::agent::{Agent, Audience, Phase};
 pub use self::budget::{AllocationMode, LayerBudgets, LayerNeed, OverflowStrategy};
 pub use self::element::{Element, ElementKind, KeepEnd, Layer, Priority, Short};
@@ -172,6 +174,17 @@ fn decide(
         })
         .collect();
     let packed = pack(elements, &mut fates, rules, counter, mode)?;
+    let missing: HashSet<&str> = elements
+        .iter()
+        .zip(&fates)
+        .filter(|(element, fate)| element.tells_others && matches!(fate, Some(Fate::Dropped(_))))
+        .map(|(element, _)| element.id.as_str())
+        .collect();
+    for (element, fate) in elements.iter().zip(&mut fates) {
+        if element.told_by.as_deref().is_some_and(|teller| missing.contains(teller)) {
+            *fate = Some(Fate::Dropped(Reason::OverBudget));
+        }
+    }
     // Packed for the company, told to those it is for.
     for (element, fate) in elements.iter().zip(&mut fates) {
         if !element.audience.includes(rules.agent) {

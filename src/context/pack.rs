@@ -15,7 +15,7 @@ const LINE_END: TokenCount = TokenCount::new(1);
 /// A layer this little over its budget is cut, not told shorter.
 const OVERFLOW_TOLERANCE: f64 = 1.1;
 /// Most of a layer's room that the summary of what doesn't fit one by one may take…
-const MOST_TOLD_TOGETHER: f64 = 0.25;
+const MOST_TOLD_TOGETHER: f64 = 0.3;
 /// …and of the length of what it tells: a summary of summaries.
 const TOLD_TOGETHER: f64 = 0.12;
 

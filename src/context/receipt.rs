@@ -167,7 +167,7 @@ impl ElementReport {
             tokens: element.tokens,
             tokens_used,
             distilled: match fate {
-                Some(Fate::Distilled(_)) => {
+                Some(Fate::Distilled(_) | Fate::Kept(Reason::TellsOthers)) => {
                     element.short.as_ref().map(|short| short.account.clone())
                 }
                 _ => None,

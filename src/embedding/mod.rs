@@ -3,14 +3,17 @@
 //! their own rooms.
 
 mod inspect;
+mod lazy;
 mod minilm;
 mod safetensors;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 
 pub use inspect::Inspection;
+pub use lazy::LazyEmbedder;
 pub use minilm::MiniLm;
 
 /// Turns texts into vectors. Blocking and busy on every core: call it off the async threads.
@@ -42,6 +45,10 @@ pub enum EmbeddingError {
 
     #[error("the sentence embedder could not split a text into tokens: {0}")]
     Tokens(String),
+
+    /// Loading failed before.
+    #[error("{0}")]
+    NotLoaded(Arc<EmbeddingError>),
 }
 
 impl EmbeddingError {

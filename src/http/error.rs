@@ -332,7 +332,9 @@ impl From<StoryError> for ApiError {
                     if exhausted { Code::MaxIterationsExceeded } else { Code::IterationError };
                 Self { more: Some((DATA, data)), ..Self::new(code, detail) }
             }
-            StoryError::Prompt(_) | StoryError::Lost => Self::internal(detail),
+            StoryError::Prompt(_) | StoryError::Distil(_) | StoryError::Lost => {
+                Self::internal(detail)
+            }
         }
     }
 }

@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 
 /// In order; `user_version` counts how many have run. Never edit one that was released: append.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_receipts.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_receipts.sql"),
+    include_str!("migrations/0002_distillations.sql"),
+];
 const FILE: &str = "rhapsode.db";
 
 #[derive(Debug, thiserror::Error)]

@@ -74,7 +74,7 @@ pub struct AgenticModifyResponse {
     pub word_count: usize,
     /// How much of it is new, in words.
     pub changes_summary: String,
-    pub iterations: Vec<Iteration>,
+    pub iterations: Vec<Round>,
     pub context_metadata: Option<ContextMetadata>,
 }
 
@@ -87,7 +87,7 @@ pub enum Ending {
 
 /// One round of writing and judging.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Iteration {
+pub struct Round {
     /// From 1.
     pub iteration: usize,
     /// 1 to 10.
@@ -146,13 +146,13 @@ struct Refinery {
 #[derive(Clone, Debug)]
 struct Attempt {
     text: String,
-    iteration: Iteration,
+    iteration: Round,
     context: ContextMetadata,
 }
 
 /// How one request of the loop ended.
 enum Reply<P> {
-    Said(P, FinishReason, ContextMetadata),
+    Said(P, FinishReason, Box<ContextMetadata>),
     Failed(StoryError),
 }
 
@@ -223,13 +223,12 @@ impl Refinery {
             let mut next = Some(first);
             for number in 1..=self.most {
                 let progress = Progress { number, most: self.most };
-                let planned = match next.take() {
-                    Some(planned) => Ok(planned),
-                    None => {
-                        yield progress.event(JobPhase::Refining, "Rewriting it with the verdict");
-                        let (refinery, best) = (self.clone(), best.clone());
-                        blocking(move || refinery.rewriting(best.as_ref())).await
-                    }
+                let planned = if let Some(planned) = next.take() {
+                    Ok(planned)
+                } else {
+                    yield progress.event(JobPhase::Refining, "Rewriting it with the verdict");
+                    let (refinery, best) = (self.clone(), best.clone());
+                    blocking(move || refinery.rewriting(best.as_ref())).await
                 };
                 yield progress.event(JobPhase::Generating, "Rewriting the chapter");
                 let mut written = None;
@@ -241,7 +240,7 @@ impl Refinery {
                     }
                 }
                 let (text, finish, context) = match written {
-                    Some(Reply::Said(text, finish, context)) => (text, finish, context),
+                    Some(Reply::Said(text, finish, context)) => (text, finish, *context),
                     Some(Reply::Failed(error)) => {
                         yield StoryEvent::Error(broke_off(&error, best.as_ref(), &iterations));
                         return;
@@ -264,7 +263,7 @@ impl Refinery {
                     Some(Reply::Said(verdict, ..)) => verdict,
                     Some(Reply::Failed(error)) => {
                         let unjudged = Attempt {
-                            iteration: Iteration {
+                            iteration: Round {
                                 iteration: number,
                                 score: 0,
                                 passed: false,
@@ -309,7 +308,7 @@ impl Refinery {
         &self,
         best: Attempt,
         status: Ending,
-        iterations: Vec<Iteration>,
+        iterations: Vec<Round>,
     ) -> StoryEvent<AgenticModifyResponse> {
         StoryEvent::Result(Box::new(AgenticModifyResponse {
             iterations_used: iterations.len(),
@@ -328,7 +327,7 @@ impl Refinery {
 impl Attempt {
     /// A whole text beats one that was cut short; else the score decides.
     fn is_better_than(&self, other: &Self) -> bool {
-        let worth = |it: &Iteration| (!it.cut_short, it.score);
+        let worth = |it: &Round| (!it.cut_short, it.score);
         worth(&self.iteration) > worth(&other.iteration)
     }
 }
@@ -341,7 +340,7 @@ fn judged(
     context: ContextMetadata,
 ) -> Attempt {
     let cut_short = finish == FinishReason::Length;
-    let iteration = Iteration {
+    let iteration = Round {
         iteration: number,
         score: verdict.score.clamp(1, 10),
         // A text without its end can't be done, whatever the editor thinks of the rest.
@@ -377,7 +376,7 @@ impl Progress {
 }
 
 fn told_of(attempt: &Attempt) -> serde_json::Value {
-    let Iteration { iteration, score, passed, feedback, .. } = &attempt.iteration;
+    let Round { iteration, score, passed, feedback, .. } = &attempt.iteration;
     json!({
         "iteration": iteration,
         "score": score,
@@ -427,18 +426,18 @@ fn heard<P: Send + 'static, T: Send + 'static>(
 
 fn reply<P>(answer: Answer<P>) -> Reply<P> {
     match answer.said {
-        Ok(said) => Reply::Said(said, answer.finished.reason, answer.context),
+        Ok(said) => Reply::Said(said, answer.finished.reason, Box::new(answer.context)),
         Err(unusable) => Reply::Failed(StoryError::BadAnswer(unusable.reason)),
     }
 }
 
 /// The loop broke off; what was written is handed over.
-fn broke_off(error: &StoryError, best: Option<&Attempt>, iterations: &[Iteration]) -> StoryError {
+fn broke_off(error: &StoryError, best: Option<&Attempt>, iterations: &[Round]) -> StoryError {
     let message = format!("iteration {} failed: {error}", iterations.len() + 1);
     StoryError::Iteration { message, exhausted: false, data: handed_over(best, iterations) }
 }
 
-fn exhausted(best: Option<&Attempt>, iterations: &[Iteration]) -> StoryError {
+fn exhausted(best: Option<&Attempt>, iterations: &[Round]) -> StoryError {
     let message = format!(
         "after {} iterations the editor is still not satisfied; the best text is in data",
         iterations.len()
@@ -447,7 +446,7 @@ fn exhausted(best: Option<&Attempt>, iterations: &[Iteration]) -> StoryError {
 }
 
 /// `last_content` is what the contract calls it; it is the best text, which need not be the last.
-fn handed_over(best: Option<&Attempt>, iterations: &[Iteration]) -> serde_json::Value {
+fn handed_over(best: Option<&Attempt>, iterations: &[Round]) -> serde_json::Value {
     json!({
         "last_content": best.map(|best| &best.text),
         "last_feedback": best.map(|best| &best.iteration.feedback),

@@ -60,9 +60,22 @@ pub(super) fn follow<P: Send + 'static>(
     stream! {
         let service = Arc::clone(&planned.service);
         let of = planned.to_shorten();
-        if of > 0 {
+        let planned = if of > 0 {
             yield Step::Shortening { done: 0, of };
-        }
+            let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+            // Nobody hears it only when nobody waits for the answer.
+            let mut work = Box::pin(planned.shortened(move |done| {
+                let _ = tell.send(done);
+            }));
+            loop {
+                tokio::select! {
+                    Some(done) = told.recv() => yield Step::Shortening { done: done.min(of), of },
+                    shortened = &mut work => break shortened,
+                }
+            }
+        } else {
+            Ok(planned)
+        };
         let mut job = match queue(planned).await {
             Ok(job) => job,
             Err(error) => {
@@ -139,7 +152,8 @@ fn answer<P>(job: &QueuedJob, said: Result<P, Unusable>, finished: Finished) -> 
     Answer { said, finished, context: job.metadata(), partial_view: job.partial_view() }
 }
 
-async fn queue(planned: PlannedJob) -> Result<QueuedJob, StoryError> {
+async fn queue(planned: Result<PlannedJob, StoryError>) -> Result<QueuedJob, StoryError> {
+    let planned = planned?;
     blocking(move || planned.into_queued()).await
 }
 

@@ -161,19 +161,16 @@ impl ChapterOutlineRequest {
     }
 
     fn source(self) -> Result<Source, StoryError> {
-        let (structured, full) = match self.request_context {
-            Some(mut full) => {
-                // The outline is the text at hand.
-                full.story_outline = None;
-                (None, Some(full))
-            }
-            None => {
-                let mut story = free_form_story(self.story_context);
-                story.character_contexts.extend(self.character_contexts);
-                story.system_prompts = self.system_prompts.map(Into::into).or(story.system_prompts);
-                story.user_requests.extend(preferences(&self.generation_preferences));
-                (Some(story), None)
-            }
+        let (structured, full) = if let Some(mut full) = self.request_context {
+            // The outline is the text at hand.
+            full.story_outline = None;
+            (None, Some(full))
+        } else {
+            let mut story = free_form_story(self.story_context);
+            story.character_contexts.extend(self.character_contexts);
+            story.system_prompts = self.system_prompts.map(Into::into).or(story.system_prompts);
+            story.user_requests.extend(preferences(&self.generation_preferences));
+            (Some(story), None)
         };
         let config = self.context_processing_config;
         Source::new(structured, full, config, None, Presence::Required)

@@ -23,6 +23,7 @@ mod phase_transition;
 mod preview;
 mod rater_feedback;
 mod regenerate_bio;
+mod shortening;
 mod single;
 mod source;
 
@@ -54,6 +55,7 @@ pub use self::single::{Events, StoryRequest, SuggestionForm};
 use crate::agents::Profile;
 use crate::clock::Clock;
 use crate::context::{AllocationMode, ContextError, LayerBudgets, OverflowStrategy, Priority};
+use crate::distil::{DistilError, Distiller};
 use crate::engine::{Engine, EngineError};
 use crate::ids::Ids;
 use crate::prompts::{PromptError, Prompts};
@@ -65,6 +67,7 @@ pub struct StoryService {
     pub engine: Arc<dyn Engine>,
     pub prompts: Arc<Prompts>,
     pub tokenizers: Arc<Tokenizers>,
+    pub distiller: Distiller,
     /// `None` while receipts aren't kept.
     pub receipts: Option<ReceiptBook>,
     pub clock: Clock,
@@ -133,6 +136,8 @@ pub enum StoryError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    #[error(transparent)]
+    Distil(#[from] DistilError),
     #[error("the model wrote nothing; try again, or another model")]
     EmptyAnswer,
     #[error("the model's answer can't be used: {0}; try again, or another model")]

@@ -58,13 +58,13 @@ pub struct PhaseTransitionResponse {
     pub valid: bool,
     /// Mean of the criteria's scores.
     pub overall_score: f64,
-    pub validation_results: Vec<Criterion>,
+    pub validation_results: Vec<ValidationResult>,
     pub recommendations: Vec<String>,
     pub metadata: PhaseTransitionMetadata,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Criterion {
+pub struct ValidationResult {
     pub criterion: String,
     pub passed: bool,
     pub message: String,
@@ -142,7 +142,7 @@ impl PhaseTransitionRequest {
         let overall_score = total / scored.len() as f64;
         let recommendations = scored.iter().filter(|it| it.score < rules.threshold);
         let recommendations = recommendations.map(|it| it.advice.to_owned()).collect();
-        let results = scored.into_iter().map(|it| Criterion {
+        let results = scored.into_iter().map(|it| ValidationResult {
             criterion: it.criterion.to_owned(),
             passed: it.score >= rules.threshold,
             message: it.message,
@@ -298,7 +298,7 @@ mod tests {
         completion: Presence { present: 1.0, absent: 0.5 },
     };
 
-    fn judged(from: &str, to: &str, output: &str, story: Value) -> PhaseTransitionResponse {
+    fn judged(from: &str, to: &str, output: &str, story: &Value) -> PhaseTransitionResponse {
         let request: PhaseTransitionRequest = serde_json::from_value(json!({
             "from_phase": from, "to_phase": to, "phase_output": output, "story_context": story
         }))
@@ -314,10 +314,10 @@ mod tests {
     fn an_outline_needs_length_conflict_and_characters() {
         let outline = "Aria must fight the Warden. ".repeat(10);
         let story = json!({"characters": [{"name": "Aria"}]});
-        let response = judged("plot_outline", "chapter_detail", &outline, story);
+        let response = judged("plot_outline", "chapter_detail", &outline, &story);
         assert!(response.valid);
         assert_eq!(scores(&response), [1.0, 1.0, 1.0]);
-        let response = judged("plot_outline", "chapter_detail", "it rains", json!({}));
+        let response = judged("plot_outline", "chapter_detail", "it rains", &json!({}));
         assert!(!response.valid);
         assert_eq!(scores(&response), [0.04, 0.3, 0.2]);
         assert_eq!(response.recommendations.len(), 3);
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_chapter_needs_length_dialogue_and_paragraphs() {
         let chapter = format!("{}\n\n“Stop,” he said.", "It rained on. ".repeat(100));
-        let response = judged("chapter_detail", "final_edit", &chapter, Value::Null);
+        let response = judged("chapter_detail", "final_edit", &chapter, &Value::Null);
         let expected = [303.0 / 500.0, 1.0, 2.0 / 3.0];
         for (score, expected) in scores(&response).iter().zip(expected) {
             assert!((score - expected).abs() < 1e-9, "{response:?}");
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn skipping_a_phase_is_a_warning() {
-        let response = judged("plot_outline", "final_edit", &"word ".repeat(200), Value::Null);
+        let response = judged("plot_outline", "final_edit", &"word ".repeat(200), &Value::Null);
         assert_eq!(scores(&response), [0.5, 1.0]);
         assert!(response.valid);
     }

@@ -150,7 +150,7 @@ impl PreviewRequest {
             }
             (Agent::Editor, _) => {
                 let job = reviewing(client, sized(&profiles.editor), source, "", None);
-                Job { material, task, ..job }
+                Job { task, material, ..job }
             }
             (Agent::Rater, _) => {
                 let task = Task { subject: task, chapter, dimensions: dimensions(&[]) };
@@ -159,8 +159,8 @@ impl PreviewRequest {
             (Agent::Worldbuilding, _) => {
                 let profile = sized(&profiles.conversation);
                 Job {
-                    material,
                     task,
+                    material,
                     ..Job::new(client, Agent::Worldbuilding, profile, source, talk())
                 }
             }
@@ -171,7 +171,7 @@ impl PreviewRequest {
                     let plot_point = plot_point.clone();
                     parts.messages(prompts, |guidance| ChapterPrompt { plot_point, guidance })
                 });
-                Job { material, task, ..Job::new(client, Agent::Writer, profile, source, words) }
+                Job { task, material, ..Job::new(client, Agent::Writer, profile, source, words) }
             }
         }
     }

@@ -73,7 +73,7 @@ pub struct Rating {
     /// Sentences, or objects where the request asks for those.
     pub suggestions: Vec<RaterSuggestion>,
     /// By respect.
-    pub scores: BTreeMap<String, Score>,
+    pub scores: BTreeMap<String, Judgement>,
     /// Mean of the scores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overall: Option<f64>,
@@ -82,7 +82,7 @@ pub struct Rating {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Score {
+pub struct Judgement {
     /// 1 is poor, 10 excellent.
     pub score: u8,
     /// How sure the rater is, 0 to 1.
@@ -244,7 +244,10 @@ fn checked(said: RatingAnswer, text: &str, form: SuggestionForm) -> Rating {
             answer.evidence.iter().filter_map(|quote| rater::find_quote(&text, quote)).collect();
         quotes_removed += quotes - evidence.len();
         let confidence = answer.confidence.clamp(0.0, 1.0);
-        scores.insert(dimension, Score { score: answer.score.clamp(1, 10), confidence, evidence });
+        scores.insert(
+            dimension,
+            Judgement { score: answer.score.clamp(1, 10), confidence, evidence },
+        );
     }
     let total: f64 = scores.values().map(|score| f64::from(score.score)).sum();
     let overall = (!scores.is_empty()).then(|| total / scores.len() as f64);

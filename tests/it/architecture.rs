@@ -25,7 +25,7 @@ const TECHNOLOGIES: &[(&str, &[&str])] = &[
     ("llguidance", &["engine/llama"]),
     ("minijinja", &["prompts"]),
     ("minijinja_contrib", &["prompts"]),
-    ("rusqlite", &["store", "receipts"]),
+    ("rusqlite", &["store", "receipts", "distil"]),
     ("figment", &["config"]),
     ("dotenvy", &["config"]),
     ("candle_core", &["embedding"]),

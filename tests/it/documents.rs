@@ -65,7 +65,7 @@ fn validator(name: &str) -> jsonschema::Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-fn assert_valid(schema: &str, value: &Value) {
+pub(crate) fn assert_valid(schema: &str, value: &Value) {
     let faults: Vec<_> = validator(schema).iter_errors(value).map(|e| e.to_string()).collect();
     assert!(faults.is_empty(), "{schema}: {faults:?}\n{value}");
 }

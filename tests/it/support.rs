@@ -10,7 +10,7 @@ use rhapsode::app::{App, Parts};
 use rhapsode::clock::Clock;
 use rhapsode::config::Config;
 use rhapsode::engine::scripted::{Script, ScriptedEngine};
-use rhapsode::engine::{Engine, FinishReason};
+use rhapsode::engine::{Engine, FinishReason, GenerateRequest};
 use rhapsode::ids::Ids;
 use rhapsode::prompts::Prompts;
 use rhapsode::store::Store;
@@ -51,10 +51,20 @@ impl Scripted {
         Self { app, engine, script }
     }
 
+    /// A server whose model answers with what `say` makes of a request.
+    pub(crate) async fn saying(
+        say: impl FnMut(&GenerateRequest) -> String + Send + 'static,
+        settings: &[(&str, &str)],
+    ) -> TestApp {
+        let Self { app, script, .. } = Self::start(settings).await;
+        tokio::spawn(answer_with(script, say));
+        app
+    }
+
     /// A server whose model answers whatever is asked in the form it is asked for.
     pub(crate) async fn fitting(prose: &'static str, settings: &[(&str, &str)]) -> TestApp {
         let Self { app, script, .. } = Self::start(settings).await;
-        tokio::spawn(answer_fittingly(script, prose));
+        tokio::spawn(answer_with(script, move |request| fitting(request, prose)));
         app
     }
 
@@ -69,15 +79,29 @@ impl Scripted {
     }
 }
 
-/// Answers every request as a model could: these words as prose, the least that fits where the answer
-/// is held to a schema.
-pub(crate) async fn answer_fittingly(mut script: Script, prose: &str) {
+/// Answers every request with what `say` makes of it.
+pub(crate) async fn answer_with(
+    mut script: Script,
+    mut say: impl FnMut(&GenerateRequest) -> String,
+) {
     while let Some(mut call) = script.next_call().await {
         call.start(TokenCount::ZERO);
-        let schema = call.request.json_schema.clone();
-        call.text(&schema.map_or_else(|| prose.to_owned(), |schema| least(&schema).to_string()));
+        call.text(&say(&call.request));
         call.finish(FinishReason::Stop);
     }
+}
+
+/// What a model could answer: these words as prose, the least that fits where the answer is held to a
+/// schema.
+pub(crate) fn fitting(request: &GenerateRequest, prose: &str) -> String {
+    let schema = request.json_schema.as_deref();
+    schema.map_or_else(|| prose.to_owned(), |schema| least(schema).to_string())
+}
+
+/// What a model was sent, as one text.
+pub(crate) fn prompt_of(request: &GenerateRequest) -> String {
+    let messages: Vec<_> = request.messages.iter().map(|it| it.content.as_str()).collect();
+    messages.join("\n---\n")
 }
 
 /// The least that a JSON Schema lets through, as far as ours go.

@@ -117,6 +117,9 @@ MODELS_DIR | ./models | |
 PROMPTS_DIR | | |
 RECEIPTS_KEPT | 1000 | 0 | 1000000
 TOKENIZER | auto | |
+DISTILLATION_METHOD | model | |
+DISTILLATION_CACHE_ENTRIES | 10000 | 0 | 1000000
+DISTILLATION_TIMEOUT_SECONDS | 60 | 1 | 3600
 LLM_QUEUE_SIZE | 32 | 1 | 10000
 LLM_GENERATION_TIMEOUT_SECONDS | 1800 | 1 | 86400
 LLM_MIN_P | 0.05 | 0.0 | 1.0
@@ -213,8 +216,7 @@ fn beyond(bound: &str, step: i8, kind: Kind) -> String {
 fn effects_are_as_promised() {
     for setting in &registry().settings {
         let name = setting.name.as_str();
-        let waits =
-            ["archive", "distillation"].contains(&setting.section) || name == "CONTEXT_ENABLE_RAG";
+        let waits = setting.section == "archive" || name == "CONTEXT_ENABLE_RAG";
         assert_eq!(setting.effect != Effect::Now, waits, "{name}");
     }
 }

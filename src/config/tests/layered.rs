@@ -133,13 +133,13 @@ fn a_secret_is_shown_nowhere() {
 #[test]
 fn what_is_set_without_effect_is_listed() {
     let files =
-        files().dotenv("RAG_DEFAULT_TEMPERATURE=0.5\nPORT=1\nDISTILLATION_GENERAL_TEMPERATURE=0.3");
+        files().dotenv("RAG_DEFAULT_TEMPERATURE=0.5\nPORT=1\nVALIDATION_COMPLETION_SCORE=0.9");
     let listed = files.load().without_effect();
     let listed: Vec<_> = listed.iter().map(ToString::to_string).collect();
     assert_eq!(
         listed,
         [
-            "DISTILLATION_GENERAL_TEMPERATURE (.env) has no effect yet: it waits for distillation",
+            "VALIDATION_COMPLETION_SCORE (.env) has no effect yet: it waits for phase validation",
             "RAG_DEFAULT_TEMPERATURE (.env) has no effect yet: it waits for the archive",
         ]
     );

@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(tom().witnessed("Nobody was there."), "");
     }
 
-    fn element(type_name: &str, content: &str, metadata: Value) -> PlotElement {
+    fn element(type_name: &str, content: &str, metadata: &Value) -> PlotElement {
         let json = serde_json::json!({"type": type_name, "content": content, "metadata": metadata});
         serde_json::from_value(json).unwrap()
     }
@@ -149,16 +149,16 @@ mod tests {
     #[test]
     fn metadata_decide_who_knows() {
         let secret = serde_json::json!({"known_to": ["aria"]});
-        assert!(!tom().knows(&element("scene", "Tom is hunted.", secret), false));
+        assert!(!tom().knows(&element("scene", "Tom is hunted.", &secret), false));
         let told = serde_json::json!({"participants": ["Tom"]});
-        assert!(tom().knows(&element("scene", "The fire.", told), false));
+        assert!(tom().knows(&element("scene", "The fire.", &told), false));
     }
 
     #[test]
     fn plans_are_the_authors_and_the_world_is_everybodys() {
-        let plan = element("chapter_outline", "Tom dies.", Value::Null);
+        let plan = element("chapter_outline", "Tom dies.", &Value::Null);
         assert!(!tom().knows(&plan, false));
-        assert!(tom().knows(&element("lore", "There are two moons.", Value::Null), true));
-        assert!(!tom().knows(&element("scene", "Aria lies.", Value::Null), false));
+        assert!(tom().knows(&element("lore", "There are two moons.", &Value::Null), true));
+        assert!(!tom().knows(&element("scene", "Aria lies.", &Value::Null), false));
     }
 }
