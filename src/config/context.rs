@@ -36,7 +36,8 @@ section! {
     context_allocation_mode: AllocationMode = AllocationMode::Dynamic;
 
     /// What becomes of a layer that is still too full: reject (the request is refused with status
-    /// 422), truncate (it is cut at sentence ends within its own budget), borrow (it first takes
+    /// 422), truncate (it is cut at sentence ends within its own budget, and nothing is told
+    /// shorter), borrow (it first takes
     /// up to 30 % of its own budget from others' unused space), reallocate (it first takes
     /// everything that others leave unused).
     context_overflow_strategy: OverflowStrategy = OverflowStrategy::Reallocate;

@@ -17,9 +17,8 @@ section! {
     distillation_cache_entries: u32 = 10_000, within(0, 1_000_000);
 
     /// The longest that texts which are to be shortened together wait for the model, in seconds. Of
-    /// those that aren't summarised by then the most telling sentences are used; the next request
-    /// goes on from there.
-    distillation_timeout_seconds: u64 = 60, within(1, 3_600);
+    /// those that aren't summarised by then the most telling sentences are used, and kept.
+    distillation_timeout_seconds: u64 = 30, within(1, 3_600);
 
     /// Temperature of shortening anything that has no setting of its own.
     distillation_general_temperature: f32 = 0.3, within(0.0, 1.0);

@@ -142,10 +142,7 @@ pub fn plan(
     counter: &dyn TokenCounter,
 ) -> Result<Plan, ContextError> {
     let (fates, packed) = decide(elements, rules, counter, Mode::Plan)?;
-    let shorten = (0..elements.len())
-        .filter(|&at| matches!(fates[at], Some(Fate::Distilled(_))) && elements[at].short.is_none())
-        .collect();
-    let gather = packed.gatherings.clone();
+    let (shorten, gather) = (packed.to_shorten.clone(), packed.gatherings.clone());
     Ok(Plan { assembly: assembly(elements, fates, &packed), shorten, gather })
 }
 

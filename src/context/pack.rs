@@ -3,7 +3,7 @@
 //! with others, cut at a sentence end, or left out.
 
 use super::budget::{Allocation, LayerNeed, allocate};
-use super::element::{Element, Layer};
+use super::element::{Element, ElementKind, Layer};
 use super::receipt::Reason;
 use super::{ContextError, Rules, sentences};
 use crate::tokens::{TokenCount, TokenCounter};
@@ -47,6 +47,8 @@ pub struct Gathering {
 pub(super) struct Packed {
     pub(super) allocation: Allocation,
     pub(super) gatherings: Vec<Gathering>,
+    /// What is to be told shorter and isn't yet, by position in the list of elements.
+    pub(super) to_shorten: Vec<usize>,
 }
 
 /// Whether shorter tellings that don't exist yet are counted on.
@@ -84,7 +86,10 @@ pub(super) fn pack(
         let rest = layer.place_what_must_be_in(ranked.iter().copied().filter(in_pot));
         gatherings.extend(layer.place(&rest));
     }
-    Ok(Packed { allocation, gatherings })
+    let to_shorten = (0..elements.len())
+        .filter(|&at| matches!(fates[at], Some(Fate::Distilled(_))) && elements[at].short.is_none())
+        .collect();
+    Ok(Packed { allocation, gatherings, to_shorten })
 }
 
 /// One budget being filled.
@@ -132,9 +137,9 @@ impl PotPacking<'_> {
             self.place_whole_or_cut(rest);
             return None;
         }
-        let left_over = self.place_shortened(rest, whole);
+        let (left_over, kept_free) = self.place_shortened(rest);
         if self.mode == Mode::Plan {
-            return self.gather(left_over, whole);
+            return self.gather(&left_over, kept_free);
         }
         self.place_whole_or_cut(&left_over);
         None
@@ -150,15 +155,16 @@ impl PotPacking<'_> {
     }
 
     /// Everybody gets the short form where there is one, by rank, as far as the room reaches; what is
-    /// left of the room then goes into whole forms, again by rank. Returns what found no place.
-    fn place_shortened(&mut self, ranked: &[usize], whole: TokenCount) -> Vec<usize> {
+    /// left of the room then goes into whole forms, again by rank. Returns what found no place, and
+    /// what a plan keeps free to tell that together.
+    fn place_shortened(&mut self, ranked: &[usize]) -> (Vec<usize>, TokenCount) {
         let least = |packing: &Self, index: usize| {
             let tokens = packing.elements[index].tokens;
             packing.short_tokens(index).map_or(tokens, |short| short.min(tokens))
         };
         let needed: TokenCount = ranked.iter().map(|&index| least(self, index)).sum();
         let kept_free = match self.mode {
-            Mode::Plan if needed > self.room => together_tokens(self.room, whole),
+            Mode::Plan if needed > self.room => self.room.scaled(MOST_TOLD_TOGETHER),
             _ => TokenCount::ZERO,
         };
         let mut room = self.room - kept_free;
@@ -183,29 +189,32 @@ impl PotPacking<'_> {
                 self.settle(index, Fate::Distilled(short));
             }
         }
-        left_over
+        (left_over, kept_free)
     }
 
     /// What found no place even in its short form is told together, where that makes sense: story and
-    /// plot, not instructions.
-    fn gather(&mut self, left_over: Vec<usize>, whole: TokenCount) -> Option<Gathering> {
-        let (mut members, others): (Vec<_>, Vec<_>) = left_over.into_iter().partition(|&index| {
-            let element = &self.elements[index];
-            element.shortens_to.is_some()
-                && matches!(element.layer, Layer::RecentStory | Layer::PlotAndWorld)
-        });
-        let tokens = together_tokens(self.room, whole);
+    /// plot, not instructions and not what somebody said.
+    fn gather(&mut self, left_over: &[usize], kept_free: TokenCount) -> Option<Gathering> {
+        let (mut members, others): (Vec<_>, Vec<_>) =
+            left_over.iter().copied().partition(|&index| {
+                let element = &self.elements[index];
+                let is_told = matches!(
+                    element.kind,
+                    ElementKind::Plot | ElementKind::World | ElementKind::Passage
+                );
+                is_told && element.shortens_to.is_some()
+            });
+        let told: TokenCount = members.iter().map(|&index| self.elements[index].tokens).sum();
+        let tokens = kept_free.min(told.scaled(TOLD_TOGETHER));
         if members.len() < 2 || tokens < SHORTEST_REMAINDER {
-            members.extend(others);
-            members.sort_unstable();
-            self.place_whole_or_cut(&members);
+            self.place_whole_or_cut(left_over);
             return None;
         }
         for &index in &members {
             self.settle(index, Fate::ToldTogether);
         }
-        let layer = self.elements[*members.first()?].layer;
         members.sort_unstable();
+        let layer = self.elements[*members.first()?].layer;
         self.room = self.room - tokens;
         self.place_whole_or_cut(&others);
         Some(Gathering { layer, members, tokens })
@@ -221,10 +230,6 @@ impl PotPacking<'_> {
             Mode::Assemble => element.short.as_ref().map(|short| short.tokens),
         }
     }
-}
-
-fn together_tokens(room: TokenCount, whole: TokenCount) -> TokenCount {
-    room.scaled(MOST_TOLD_TOGETHER).min(whole.scaled(TOLD_TOGETHER))
 }
 
 fn kept_because(element: &Element) -> Reason {

@@ -1,9 +1,10 @@
 //! Carries out what is asked for: from the cache, by the model, or by choosing sentences.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Semaphore;
@@ -11,6 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::cache::Cache;
 use super::extract::Limit;
+use super::lookup::as_asked;
 use super::made::Made;
 use super::prompt::Kind;
 use super::{ChosenMethod, DistilError, DistilSettings, Distilled, Source, Urgency};
@@ -36,7 +38,31 @@ pub struct Distiller {
     tokenizers: Arc<Tokenizers>,
     pub(super) cache: Option<Cache>,
     pub(super) ids: Ids,
+    in_flight: Arc<InFlight>,
     pub(super) settings: Arc<DistilSettings>,
+}
+
+/// What is being shortened at the moment, so that it isn't by two at once.
+#[derive(Default)]
+struct InFlight {
+    gates: Mutex<HashMap<(String, TokenCount), Weak<Gate>>>,
+}
+
+/// Passed by one at a time; holds what the first one made.
+type Gate = tokio::sync::Mutex<Option<Distilled>>;
+
+impl InFlight {
+    fn gate_of(&self, task: &Task) -> Arc<Gate> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.retain(|_, gate| gate.strong_count() > 0);
+        let key = (task.source.text.clone(), task.target);
+        if let Some(gate) = gates.get(&key).and_then(Weak::upgrade) {
+            return gate;
+        }
+        let gate = Arc::default();
+        gates.insert(key, Arc::downgrade(&gate));
+        gate
+    }
 }
 
 /// A source, and what is to become of it.
@@ -89,7 +115,13 @@ impl Distiller {
         let entries = settings.cache_entries;
         let cache = store.filter(|_| entries > 0).map(|store| Cache::new(store, entries));
         let settings = Arc::new(settings);
-        Self { engine, embedder, prompts, tokenizers, cache, ids, settings }
+        let in_flight = Arc::default();
+        Self { engine, embedder, prompts, tokenizers, cache, ids, in_flight, settings }
+    }
+
+    /// The longest that one call waits for the model.
+    pub fn patience(&self) -> Duration {
+        self.settings.deadline
     }
 
     /// What there is of this source already; costs a look into the cache.
@@ -147,12 +179,24 @@ impl Distiller {
                 if let Some(found) = found {
                     return Ok(found);
                 }
-                let distilled = self.shorten(round, task).await?;
+                let distilled = self.shorten_once(round, task).await?;
                 done(finished.fetch_add(1, Ordering::Relaxed) + 1);
                 Ok(distilled)
             }
         });
         stream::iter(work).buffered(side_by_side).try_collect().await
+    }
+
+    /// Whoever wants the same at the same time waits for who began it, and takes what was made.
+    async fn shorten_once(&self, round: &Round<'_>, task: Task) -> Result<Distilled, DistilError> {
+        let gate = self.in_flight.gate_of(&task);
+        let mut made = gate.lock().await;
+        if let Some(made) = &*made {
+            return Ok(as_asked(made.clone(), &task.source, &round.approach));
+        }
+        let distilled = self.shorten(round, task).await?;
+        *made = Some(distilled.clone());
+        Ok(distilled)
     }
 
     async fn shorten(&self, round: &Round<'_>, task: Task) -> Result<Distilled, DistilError> {

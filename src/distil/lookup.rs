@@ -81,7 +81,9 @@ impl Distiller {
         // Whoever changes a prompt wants to see what comes of it.
         let told = instructions(&self.prompts, task.kind).unwrap_or_default();
         let temperature = self.settings.temperatures.of(task.kind).to_string();
-        Self::key(task, counter, &["model", model, &told, &temperature])
+        // With more time there may be a summary.
+        let seconds = self.settings.deadline.as_secs().to_string();
+        Self::key(task, counter, &["model", model, &told, &temperature, &seconds])
     }
 
     pub(super) fn extractive_key(
@@ -107,7 +109,7 @@ impl Distiller {
 }
 
 /// What is kept knows neither who asks nor why.
-fn as_asked(mut found: Distilled, source: &Source, approach: &Approach) -> Distilled {
+pub(super) fn as_asked(mut found: Distilled, source: &Source, approach: &Approach) -> Distilled {
     let account = &mut found.account;
     account.cached = true;
     account.strategy = source.strategy;

@@ -136,7 +136,8 @@ impl Distiller {
     ) -> Result<Result<(String, FinishReason), Refusal>, DistilError> {
         let _permit = round.permits.acquire().await.map_err(|_| DistilError::Lost)?;
         let deadline = *round.begun.get_or_init(Instant::now) + self.settings.deadline;
-        let too_late = || Refusal { reason: TOO_LATE.to_owned(), passing: true };
+        // The same text would be too late again; the next request must not wait for it anew.
+        let too_late = || Refusal { reason: TOO_LATE.to_owned(), passing: false };
         if Instant::now() >= deadline {
             return Ok(Err(too_late()));
         }

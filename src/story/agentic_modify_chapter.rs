@@ -14,8 +14,8 @@ use super::answering::{Answer, Step, blocking, follow};
 use super::elements::{Material, Need};
 use super::generate_chapter::word_count;
 use super::job::{Job, PlannedJob, Words};
-use super::modify_chapter::{Commission, ModifyChapterRequest, changes};
-use super::single::{Desk, Events, StoryRequest};
+use super::modify_chapter::{Commission, ModifyChapterRequest, changes, cut_short};
+use super::single::{Degradation, Desk, Events, StoryRequest};
 use super::{ContextMetadata, JobPhase, StoryError, StoryEvent, StoryService};
 use crate::agents::editor::{EvaluatePrompt, Verdict};
 use crate::agents::{Profile, schema_of, structured, writer};
@@ -75,6 +75,8 @@ pub struct AgenticModifyResponse {
     /// How much of it is new, in words.
     pub changes_summary: String,
     pub iterations: Vec<Round>,
+    #[serde(flatten)]
+    pub degradation: Degradation,
     pub context_metadata: Option<ContextMetadata>,
 }
 
@@ -97,6 +99,9 @@ pub struct Round {
     pub word_count: usize,
     /// Whether the text stopped at its token limit.
     pub cut_short: bool,
+    /// Set where the editor judged a part of the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial_view: Option<String>,
 }
 
 impl StoryRequest for AgenticModifyRequest {
@@ -150,9 +155,17 @@ struct Attempt {
     context: ContextMetadata,
 }
 
+/// What an agent said, and on what it rests.
+struct Said<P> {
+    words: P,
+    finish: FinishReason,
+    context: ContextMetadata,
+    partial_view: Option<String>,
+}
+
 /// How one request of the loop ended.
 enum Reply<P> {
-    Said(P, FinishReason, Box<ContextMetadata>),
+    Said(Box<Said<P>>),
     Failed(StoryError),
 }
 
@@ -202,9 +215,11 @@ impl Refinery {
         let (client, source) = (self.client.clone(), self.commission.source.clone());
         let work =
             Material::Work { name: "chapter", text: text.to_owned(), need: Need::AsMuchAsFits };
+        let mut material = vec![work];
+        material.extend(self.commission.remarks.iter().cloned());
         let job = Job {
             task: self.commission.request.clone(),
-            material: vec![work],
+            material,
             json_schema: Some(schema_of::<Verdict>()),
             ..Job::new(client, Agent::Editor, self.judging.clone(), source, words)
         };
@@ -240,7 +255,7 @@ impl Refinery {
                     }
                 }
                 let (text, finish, context) = match written {
-                    Some(Reply::Said(text, finish, context)) => (text, finish, *context),
+                    Some(Reply::Said(said)) => (said.words, said.finish, said.context),
                     Some(Reply::Failed(error)) => {
                         yield StoryEvent::Error(broke_off(&error, best.as_ref(), &iterations));
                         return;
@@ -259,8 +274,8 @@ impl Refinery {
                         verdict = Some(reply);
                     }
                 }
-                let verdict = match verdict {
-                    Some(Reply::Said(verdict, ..)) => verdict,
+                let (verdict, partial_view) = match verdict {
+                    Some(Reply::Said(said)) => (said.words, said.partial_view),
                     Some(Reply::Failed(error)) => {
                         let unjudged = Attempt {
                             iteration: Round {
@@ -270,6 +285,7 @@ impl Refinery {
                                 feedback: String::new(),
                                 word_count: word_count(&text),
                                 cut_short: finish == FinishReason::Length,
+                                partial_view: None,
                             },
                             text,
                             context,
@@ -281,7 +297,8 @@ impl Refinery {
                     None => return,
                 };
 
-                let attempt = judged(number, text, finish, verdict, context);
+                let mut attempt = judged(number, text, finish, verdict, context);
+                attempt.iteration.partial_view = partial_view;
                 yield progress
                     .event(JobPhase::Evaluated, "The text is judged")
                     .with_data(told_of(&attempt));
@@ -310,6 +327,9 @@ impl Refinery {
         status: Ending,
         iterations: Vec<Round>,
     ) -> StoryEvent<AgenticModifyResponse> {
+        let cut_short =
+            best.iteration.cut_short.then_some(FinishReason::Length).and_then(cut_short);
+        let degraded = cut_short.or_else(|| best.iteration.partial_view.clone());
         StoryEvent::Result(Box::new(AgenticModifyResponse {
             iterations_used: iterations.len(),
             evaluation_feedback: best.iteration.feedback.clone(),
@@ -319,6 +339,7 @@ impl Refinery {
             changes_summary: changes(&self.commission.chapter, &best.text),
             content: best.text,
             iterations,
+            degradation: Degradation::because(degraded),
             context_metadata: Some(best.context),
         }))
     }
@@ -348,6 +369,7 @@ fn judged(
         feedback: verdict.feedback,
         word_count: word_count(&text),
         cut_short,
+        partial_view: None,
     };
     Attempt { text, iteration, context }
 }
@@ -426,7 +448,12 @@ fn heard<P: Send + 'static, T: Send + 'static>(
 
 fn reply<P>(answer: Answer<P>) -> Reply<P> {
     match answer.said {
-        Ok(said) => Reply::Said(said, answer.finished.reason, Box::new(answer.context)),
+        Ok(words) => Reply::Said(Box::new(Said {
+            words,
+            finish: answer.finished.reason,
+            context: answer.context,
+            partial_view: answer.partial_view,
+        })),
         Err(unusable) => Reply::Failed(StoryError::BadAnswer(unusable.reason)),
     }
 }

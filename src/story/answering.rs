@@ -2,14 +2,16 @@
 //! read; one that can't be used is asked for once more.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_stream::stream;
 use futures_util::Stream;
 
 use super::job::{PlannedJob, QueuedJob};
 use super::{ContextMetadata, StoryError, StoryService};
+use crate::agents;
 use crate::context::Receipt;
-use crate::engine::{EngineError, Event, FinishReason, Finished};
+use crate::engine::{EngineError, Event, FinishReason, Finished, GenerateRequest};
 use crate::telemetry;
 
 /// What happens on the way to an answer. Ends with exactly one `Done` or `Failed`.
@@ -112,7 +114,8 @@ pub(super) fn follow<P: Send + 'static>(
                 }
             };
             tracing::trace!(target: telemetry::GENERATION, content = written, "answer");
-            let said = read(&written).map_err(|reason| match finished.reason {
+            let held = held_to_schema(&job.request, &written);
+            let said = held.and_then(|()| read(&written)).map_err(|reason| match finished.reason {
                 FinishReason::Length => format!("{reason}; it stopped at its limit of tokens"),
                 FinishReason::Stop => reason,
             });
@@ -122,8 +125,11 @@ pub(super) fn follow<P: Send + 'static>(
                         is_second_try = true;
                         yield Step::Again(reason);
                     }
+                    // Nothing better is to be had; what there is, is handed over.
                     Err(error) => {
-                        yield Step::Failed(error);
+                        let reason = format!("{reason}; it couldn't be asked for again: {error}");
+                        let said = Err(Unusable { reason, raw: written });
+                        yield Step::Done(Box::new(answer(&job, said, finished)));
                         return;
                     }
                 },
@@ -136,6 +142,19 @@ pub(super) fn follow<P: Send + 'static>(
             }
         }
     }
+}
+
+/// A JSON answer must match the schema it was asked for by, whichever engine wrote it.
+fn held_to_schema(request: &GenerateRequest, written: &str) -> Result<(), String> {
+    let Some(schema) = &request.json_schema else { return Ok(()) };
+    let answer = agents::structured::<serde_json::Value>(written)?;
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| format!("its schema can't be used: {error}"))?;
+    // The message would quote what the model wrote; the place says enough.
+    validator.validate(&answer).map_err(|error| match error.instance_path().as_str() {
+        "" => "the answer's JSON lacks something that was asked for".to_owned(),
+        place => format!("the answer's JSON is not what was asked for at {place}"),
+    })
 }
 
 fn answer<P>(job: &QueuedJob, said: Result<P, Unusable>, finished: Finished) -> Answer<P> {
@@ -160,6 +179,7 @@ async fn queue(planned: Result<PlannedJob, StoryError>) -> Result<QueuedJob, Sto
 /// The same prompt with another seed.
 async fn ask_again(service: &Arc<StoryService>, job: &mut QueuedJob) -> Result<(), StoryError> {
     job.request.sampling.seed = service.ids.sampler_seed();
+    job.request.deadline = Some(Instant::now() + service.settings.generation_limit);
     let (engine, request) = (Arc::clone(&service.engine), job.request.clone());
     job.generation = blocking(move || Ok(engine.submit(request)?)).await?;
     Ok(())

@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::container::{
-    CharacterContext, ContextProcessingConfig, StructuredContext, SystemPrompts,
+    CharacterContext, ContextProcessingConfig, PlotElement, PriorityLevel, StructuredContext,
+    SystemPrompts,
 };
 use super::elements::{Material, Need};
 use super::full_state::RequestContext;
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source};
+use super::source::{Presence, Source, first_said};
 use super::{JobPhase, StoryError};
 use crate::agents::writer::{OutlineAnswer, OutlinePrompt, OutlinedChapter};
 use crate::agents::{schema_of, structured};
@@ -153,8 +154,8 @@ impl ChapterOutlineRequest {
     /// An outline without text is a 400 in this contract.
     fn outline(&self) -> Result<String, StoryError> {
         let told = self.request_context.as_ref().and_then(|full| full.story_outline.as_ref());
-        let said = self.story_outline.as_deref().or(told.map(|outline| outline.content.as_str()));
-        let said = said.map(str::trim).filter(|outline| !outline.is_empty());
+        let told = told.map(|outline| outline.content.as_str());
+        let said = first_said([self.story_outline.as_deref(), told]);
         said.map(str::to_owned).ok_or_else(|| {
             StoryError::BadRequest("story_outline must not be empty: say what happens".to_owned())
         })
@@ -162,11 +163,22 @@ impl ChapterOutlineRequest {
 
     fn source(self) -> Result<Source, StoryError> {
         let (structured, full) = if let Some(mut full) = self.request_context {
+            let has_more = !self.story_context.is_empty()
+                || !self.character_contexts.is_empty()
+                || !self.generation_preferences.is_empty()
+                || self.system_prompts.is_some();
+            if has_more {
+                return Err(StoryError::fault(
+                    &["request_context"],
+                    "is the whole story; story_context, character_contexts, generation_preferences \
+                     and system_prompts are of the older shape, send one of them",
+                ));
+            }
             // The outline is the text at hand.
             full.story_outline = None;
             (None, Some(full))
         } else {
-            let mut story = free_form_story(self.story_context);
+            let mut story = free_form_story(&self.story_context, &["story_context"])?;
             story.character_contexts.extend(self.character_contexts);
             story.system_prompts = self.system_prompts.map(Into::into).or(story.system_prompts);
             story.user_requests.extend(preferences(&self.generation_preferences));
@@ -177,28 +189,44 @@ impl ChapterOutlineRequest {
     }
 }
 
+/// What only a structured context has.
+const TYPED_KEYS: [&str; 9] = [
+    "plot_elements",
+    "character_contexts",
+    "user_requests",
+    "system_instructions",
+    "systemPrompts",
+    "previousChapters",
+    "storySummary",
+    "plotContext",
+    "worldbuilding",
+];
+
 /// A story of any form: typed where it has the typed keys, else told as it is.
-pub(super) fn free_form_story(story: Map<String, Value>) -> StructuredContext {
-    let has_typed_keys = ["plot_elements", "character_contexts", "user_requests", "worldbuilding"]
-        .iter()
-        .any(|key| story.contains_key(*key));
-    let value = Value::Object(story);
-    if has_typed_keys && let Ok(typed) = serde_json::from_value(value.clone()) {
-        return typed;
+pub(super) fn free_form_story(
+    story: &Map<String, Value>,
+    path: &[&str],
+) -> Result<StructuredContext, StoryError> {
+    let is_object_or_list =
+        |key: &&str| story.get(*key).is_some_and(|value| value.is_array() || value.is_object());
+    if TYPED_KEYS.iter().any(is_object_or_list) {
+        let typed = serde_json::from_value(Value::Object(story.clone()));
+        return typed.map_err(|error| {
+            StoryError::fault(path, format!("is no structured context: {error}"))
+        });
     }
-    let Value::Object(story) = value else { return StructuredContext::default() };
-    let elements: Vec<_> = story
-        .into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| {
-            let content = match value {
-                Value::String(text) => text,
-                other => super::elements::in_words(&other).unwrap_or_default(),
-            };
-            json!({"id": name, "type": name, "content": content})
+    let plot_elements = story.iter().filter_map(|(name, value)| {
+        Some(PlotElement {
+            id: Some(name.clone()),
+            element_id: None,
+            type_name: name.clone(),
+            content: super::elements::in_words(value)?,
+            priority: PriorityLevel::Medium,
+            tags: Vec::new(),
+            metadata: None,
         })
-        .collect();
-    serde_json::from_value(json!({ "plot_elements": elements })).unwrap_or_default()
+    });
+    Ok(StructuredContext { plot_elements: plot_elements.collect(), ..StructuredContext::default() })
 }
 
 fn preferences(wishes: &Map<String, Value>) -> Vec<super::UserRequest> {

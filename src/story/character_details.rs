@@ -9,7 +9,7 @@ use super::elements::{Material, Need};
 use super::full_state::{CharacterDetails, RequestContext};
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source, required};
+use super::source::{Presence, Source, first_said, required};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::shared::NamedText;
 use crate::agents::writer::{CharacterDetailsPrompt, CharacterSheetAnswer};
@@ -78,11 +78,12 @@ impl StoryRequest for CharacterDetailsRequest {
             None,
             Presence::Required,
         )?;
-        let sheet = match self.basic_bio {
+        let said = first_said([self.basic_bio.as_deref()]);
+        let sheet = match said {
             Some(_) => None,
             None => sheet_named(&source, self.character_name.as_deref())?,
         };
-        let said = self.basic_bio.as_deref().or(sheet.map(|sheet| sheet.basic_bio.as_str()));
+        let said = said.or(sheet.map(|sheet| sheet.basic_bio.as_str()));
         let bio = required(said, &["basicBio"], "is required, and must not be blank")?;
         let name = sheet.map(|sheet| sheet.name.clone());
         let others = others(&self.existing_characters, &source, name.as_deref());

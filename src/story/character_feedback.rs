@@ -9,7 +9,7 @@ use super::elements::{Knower, Material};
 use super::full_state::RequestContext;
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source, required};
+use super::source::{Presence, Source, first_said, required};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::character::{ReactPrompt, Reaction, without_words_of_others};
 use crate::agents::{Profile, schema_of, structured};
@@ -70,7 +70,7 @@ impl StoryRequest for CharacterFeedbackRequest {
         )?;
         let older = source.story.plot_context.as_ref().and_then(|plot| plot.point.as_deref());
         let situation = required(
-            self.plot_point.as_deref().or(older),
+            first_said([self.plot_point.as_deref(), older]),
             &["plotPoint"],
             "is required: what the character reacts to",
         )?;

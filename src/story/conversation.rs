@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::chapter_outlines::{ConversationPrompts, free_form_story};
+use super::character_feedback::knower;
 use super::container::{PreviousChapter, StructuredContext, Worldbuilding};
-use super::elements::{Material, turn_id};
+use super::elements::{Knower, Material, turn_id};
 use super::full_state::RequestContext;
 use super::job::{Job, Words};
 use super::modify_chapter::cut_short;
@@ -43,6 +44,9 @@ pub struct ConversationRequest {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: Option<f32>,
+    /// Who speaks, by name or id, where the agent is a character; else the first of the story's.
+    #[serde(default)]
+    pub character_name: Option<String>,
     /// The later shape: the whole state of the story.
     #[serde(default)]
     pub request_context: Option<RequestContext>,
@@ -122,7 +126,11 @@ impl StoryRequest for ConversationRequest {
         profile.sampling.temperature = self.temperature.unwrap_or(profile.sampling.temperature);
         let compose = self.compose_context.unwrap_or_default();
         let topic = compose.worldbuilding_topic.filter(|topic| !topic.trim().is_empty());
-        let phases = PHASES.of_later_shape(source.is_later_shape());
+        let mut phases = PHASES.of_later_shape(source.is_later_shape());
+        if source.is_later_shape() {
+            phases.preparing.progress = 20;
+        }
+        let knower = speaker(&source, agent, self.character_name.as_deref())?;
         let conversation_length = self.messages.len();
         let earlier = &self.messages[..conversation_length - 1];
         let turns = (1..).zip(earlier).filter(|(_, message)| !message.content.trim().is_empty());
@@ -131,6 +139,7 @@ impl StoryRequest for ConversationRequest {
             .collect();
         let job = Job {
             material,
+            knower,
             ..Job::new(
                 desk.client.clone(),
                 agent,
@@ -199,6 +208,22 @@ impl ConversationAgent {
     }
 }
 
+/// The character who speaks, if it is one: nobody in particular where the story has none.
+fn speaker(
+    source: &Source,
+    agent: Agent,
+    name: Option<&str>,
+) -> Result<Option<Knower>, StoryError> {
+    if agent != Agent::Character {
+        return Ok(None);
+    }
+    let has_characters = source.story.character_names().next().is_some();
+    if name.is_none() && !has_characters {
+        return Ok(Some(Knower::nobody()));
+    }
+    knower(source, name, &["character_name"]).map(Some)
+}
+
 /// The story the conversation is about.
 fn source(
     compose: Option<&ComposeContext>,
@@ -206,10 +231,21 @@ fn source(
     full: Option<RequestContext>,
 ) -> Result<Source, StoryError> {
     if full.is_some() {
+        if compose.is_some() || prompts.is_some() {
+            return Err(StoryError::fault(
+                &["request_context"],
+                "is the whole story with its prompts; compose_context and system_prompts are of the \
+                 older shape, send one of them",
+            ));
+        }
         return Source::new(None, full, None, None, Presence::Optional);
     }
-    let mut story =
-        compose.map(|compose| free_form_story(compose.story_context.clone())).unwrap_or_default();
+    let mut story = match compose {
+        Some(compose) => {
+            free_form_story(&compose.story_context, &["compose_context", "story_context"])?
+        }
+        None => StructuredContext::default(),
+    };
     if let Some(compose) = compose {
         add_drafts(compose, &mut story);
     }

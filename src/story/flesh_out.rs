@@ -81,6 +81,7 @@ impl StoryRequest for FleshOutRequest {
             Some(_) => Presence::Optional,
             None => Presence::Required,
         };
+        let was_told = self.structured_context.is_some() || self.request_context.is_some();
         let source = Source::new(
             self.structured_context,
             self.request_context,
@@ -113,7 +114,7 @@ impl StoryRequest for FleshOutRequest {
                     word_count: word_count(&fleshed_out_text),
                     context_type: purpose,
                     context_mode: "structured".to_owned(),
-                    structured_context_provided: true,
+                    structured_context_provided: was_told,
                 },
                 fleshed_out_text,
                 original_text: text,

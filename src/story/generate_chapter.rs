@@ -69,7 +69,8 @@ impl StoryRequest for GenerateChapterRequest {
     type Response = GenerateChapterResponse;
 
     fn begin(self, desk: Desk) -> Result<Events<GenerateChapterResponse>, StoryError> {
-        let number = self.chapter_number.or_else(|| next_chapter(self.request_context.as_ref()?));
+        let number =
+            self.chapter_number.or_else(|| self.request_context.as_ref().map(next_chapter));
         let source = Source::new(
             self.structured_context,
             self.request_context,
@@ -119,8 +120,9 @@ pub(super) fn word_count(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
-fn next_chapter(full: &RequestContext) -> Option<i64> {
-    full.chapters.iter().map(|chapter| chapter.number).max().map(|last| last.saturating_add(1))
+fn next_chapter(full: &RequestContext) -> i64 {
+    let last = full.chapters.iter().map(|chapter| chapter.number).max();
+    last.map_or(1, |last| last.saturating_add(1))
 }
 
 /// A scene longer than this stands in the context and is not repeated as the task.

@@ -29,6 +29,9 @@ use crate::tokens::{TokenCount, TokenCounter};
 /// tokenizer that counts.
 const ATTEMPTS: u32 = 4;
 
+/// Above the least that a context takes told shorter.
+const ROOM_FOR_LAYERS: f64 = 1.25;
+
 /// The agent's prompt around an assembled context.
 pub(super) type Words =
     Box<dyn Fn(&Prompts, &StoryParts) -> Result<Vec<Message>, PromptError> + Send + Sync>;
@@ -164,7 +167,8 @@ impl StoryService {
         let elements = self.elements(&job, &*counter)?;
         let window = self.window(&job)?;
         let planning = Instant::now();
-        let plan = context::plan(&elements, &self.rules(&job, window.room()), &*counter)?;
+        let room = self.wanted_room(&job, &elements, window.room());
+        let plan = context::plan(&elements, &self.rules(&job, room), &*counter)?;
         self.note_slowness(planning.elapsed(), elements.len(), &mut notes);
         let mut planned = PlannedJob {
             service: Arc::clone(self),
@@ -273,27 +277,54 @@ impl StoryService {
 
     pub(super) fn rules(&self, job: &Job, room: TokenCount) -> Rules {
         let (settings, config) = (&self.settings, job.config());
-        let may_shorten = config.summarization_enabled.unwrap_or(true)
-            && settings.overflow != OverflowStrategy::Truncate;
-        let threshold = match config.summarization_threshold {
-            Some(share) if share <= 1.0 => room.scaled(share),
-            Some(tokens) => TokenCount::new(1).scaled(tokens),
-            None => settings.summarization_threshold,
-        };
         Rules {
             agent: job.agent,
             company: job.company.clone(),
             phase: config.phase(),
             filter: self.filter(config),
             budgets: settings.budgets,
-            available: if may_shorten { room.min(threshold) } else { room },
+            available: room,
             allocation: settings.allocation,
             overflow: settings.overflow,
             high_priority: settings.high_priority,
             lowest_priority: settings.lowest_priority,
             prefer_recent: config.prioritize_recent.unwrap_or(true),
-            may_shorten,
+            may_shorten: self.may_shorten(job),
         }
+    }
+
+    fn may_shorten(&self, job: &Job) -> bool {
+        job.config().summarization_enabled.unwrap_or(true)
+            && self.settings.overflow != OverflowStrategy::Truncate
+    }
+
+    /// The room that a context is to take: where it is longer than the threshold for telling it
+    /// shorter, as much as it takes told shorter. Nothing is cut or refused for the threshold's sake.
+    pub(super) fn wanted_room(
+        &self,
+        job: &Job,
+        elements: &[Element],
+        room: TokenCount,
+    ) -> TokenCount {
+        let threshold = match job.config().summarization_threshold {
+            Some(share) if share <= 1.0 => room.scaled(share),
+            Some(tokens) => TokenCount::new(1).scaled(tokens),
+            None => self.settings.summarization_threshold,
+        };
+        // A summary stands for what it tells.
+        let elements = || elements.iter().filter(|element| !element.tells_others);
+        let whole: TokenCount = elements().map(|element| element.tokens).sum();
+        if !self.may_shorten(job) || whole <= threshold {
+            return room;
+        }
+        let least = |element: &Element| {
+            let may_be_shorter = element.priority <= self.settings.high_priority;
+            let share = element.shortens_to.filter(|_| may_be_shorter).unwrap_or(1.0);
+            element.tokens.scaled(share)
+        };
+        let least: TokenCount = elements().map(least).sum();
+        // Layers are filled one by one; what one has left another may lack.
+        room.min(threshold.max(least.scaled(ROOM_FOR_LAYERS)))
     }
 
     pub(super) fn filter(&self, config: &ContextProcessingConfig) -> Filter {
@@ -342,7 +373,8 @@ impl PlannedJob {
     ) -> Result<Preview, StoryError> {
         let seen = self.service.window_of(&self.job, window).and_then(|sizes| {
             self.window = sizes;
-            let rules = self.service.rules(&self.job, sizes.room());
+            let room = self.service.wanted_room(&self.job, &self.elements, sizes.room());
+            let rules = self.service.rules(&self.job, room);
             let plan = context::plan(&self.elements, &rules, counter)?;
             let tokens = sizes.fixed + plan.assembly.tokens();
             let prompt = PromptReport { tokens, ..PromptReport::default() };
@@ -391,7 +423,7 @@ impl PlannedJob {
     /// Assembles until the whole prompt, as the model's tokenizer reads it, is within its budget.
     fn fit(&mut self, counter: &dyn TokenCounter) -> Result<Fitting, StoryError> {
         let (service, window, job) = (&self.service, self.window, &self.job);
-        let mut available = window.room();
+        let mut available = service.wanted_room(job, &self.elements, window.room());
         let mut attempt = 1;
         loop {
             let rules = service.rules(job, available);

@@ -9,7 +9,7 @@ use super::full_state::RequestContext;
 use super::generate_chapter::word_count;
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source};
+use super::source::{Presence, Source, first_said};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::Profile;
 use crate::agents::writer::{self, ModifyPrompt};
@@ -103,8 +103,7 @@ impl ModifyChapterRequest {
         )?;
         let chapter =
             chapter_at_hand(self.current_chapter.as_deref(), "currentChapter", number, &source)?;
-        let asked = self.user_request.or(self.user_feedback);
-        let request = asked.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let request = first_said([self.user_request, self.user_feedback]);
         if request.is_none() && remarks.is_empty() && source.story.user_requests.is_empty() {
             return Err(StoryError::fault(
                 &["userRequest"],
@@ -180,8 +179,8 @@ pub(super) fn chapter_at_hand(
     number: Option<i64>,
     source: &Source,
 ) -> Result<String, StoryError> {
-    let said = text.map(str::trim).filter(|text| !text.is_empty());
-    if let Some(text) = said {
+    // As it stands: quotes are told by their place in it.
+    if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
         return Ok(text.to_owned());
     }
     let Some(full) = &source.full else {
@@ -198,8 +197,8 @@ pub(super) fn chapter_at_hand(
         let message = format!("the story has no chapter {number}; it has {}", known.join(", "));
         return Err(StoryError::fault(&["chapter_number"], message));
     };
-    let text = chapter.content.trim();
-    if text.is_empty() {
+    let text = chapter.content.as_str();
+    if text.trim().is_empty() {
         let message = format!("chapter {number} is empty; there is nothing to work on");
         return Err(StoryError::fault(&["chapter_number"], message));
     }

@@ -34,6 +34,8 @@ use crate::tokens::TokenCount;
 /// Members whose answers are written at once; the others follow. What runs together in the engine is
 /// its own affair.
 const AT_ONCE: usize = 8;
+/// Every member's prompt is prepared before the first answer; more would be no panel any more.
+const MOST_MEMBERS: usize = 100;
 /// Raters whose scores lie this far apart disagree.
 const DISAGREEMENT: u8 = 3;
 
@@ -214,6 +216,11 @@ impl StoryRequest for PanelRequest {
 
 impl PanelRequest {
     fn seats(&self, source: &Source, chapter: &str) -> Result<Vec<Seat>, StoryError> {
+        let wanted = self.editors.len() + self.raters.len() + self.characters.len();
+        if wanted > MOST_MEMBERS {
+            let message = format!("{wanted} sit on the panel; {MOST_MEMBERS} may at once");
+            return Err(StoryError::fault(&["raters"], message));
+        }
         let mut seats = Vec::new();
         for (at, editor) in (1..).zip(&self.editors) {
             seats.push(Seat {
@@ -229,7 +236,7 @@ impl PanelRequest {
             seats.push(Seat {
                 member: format!("rater-{at}").into(),
                 name: named(rater.name.as_deref(), "Rater", at),
-                role: Role::Rater { dimensions: dimensions(own) },
+                role: Role::Rater { dimensions: dimensions(own, &["dimensions"])? },
                 brief: Some(rater.prompt),
             });
         }

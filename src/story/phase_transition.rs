@@ -165,7 +165,13 @@ impl PhaseTransitionRequest {
 
     fn outline_to_detail(&self, rules: &PhaseValidation, words: usize) -> Vec<Scored> {
         let text = self.phase_output.to_lowercase();
-        let has_conflict = CONFLICT_WORDS.iter().any(|word| text.contains(word));
+        let mut told = text.split(|c: char| !c.is_alphabetic());
+        // "fighting" tells of a fight; "warm" doesn't tell of a war.
+        let has_conflict = told.any(|told| {
+            CONFLICT_WORDS
+                .iter()
+                .any(|word| told == *word || (word.len() > 4 && told.starts_with(word)))
+        });
         let has_characters = self.tells_of_characters();
         vec![
             length(
@@ -190,7 +196,9 @@ impl PhaseTransitionRequest {
 
     fn detail_to_final(&self, rules: &PhaseValidation, words: usize) -> Vec<Scored> {
         let has_dialogue = self.phase_output.contains(DIALOGUE_MARKS);
-        let paragraphs = self.phase_output.split("\n\n").filter(|it| !it.trim().is_empty()).count();
+        let lines = self.phase_output.trim().lines().map(|line| line.trim().is_empty());
+        let blank = lines.collect::<Vec<_>>();
+        let paragraphs = blank.split(|is_blank| *is_blank).filter(|it| !it.is_empty()).count();
         let complete = rules.completion.present;
         let share = (paragraphs as f64 / FEWEST_PARAGRAPHS as f64).min(1.0);
         vec![

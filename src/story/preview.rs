@@ -13,11 +13,12 @@ use super::editor_review::{reviewing, work_and_brief};
 use super::elements::Knower;
 use super::full_state::RequestContext;
 use super::job::{Job, Words};
-use super::rater_feedback::{Task, dimensions, rating};
+use super::rater_feedback::{Task, rating};
 use super::source::{Presence, Source};
 use super::{StoryError, StoryService, character_feedback};
 use crate::agents::Profile;
 use crate::agents::conversation::ConversationPrompt;
+use crate::agents::rater::USUAL_DIMENSIONS;
 use crate::agents::writer::ChapterPrompt;
 use crate::context::{Agent, Receipt};
 use crate::engine::{ClientId, Message};
@@ -153,7 +154,8 @@ impl PreviewRequest {
                 Job { task, material, ..job }
             }
             (Agent::Rater, _) => {
-                let task = Task { subject: task, chapter, dimensions: dimensions(&[]) };
+                let dimensions = USUAL_DIMENSIONS.map(str::to_owned).to_vec();
+                let task = Task { subject: task, chapter, dimensions };
                 rating(client, sized(&profiles.rater), source, task, String::new())
             }
             (Agent::Worldbuilding, _) => {

@@ -12,11 +12,11 @@ use super::elements::Material;
 use super::full_state::{RaterConfiguration, RequestContext};
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, SuggestionForm, ask, told};
-use super::source::{Presence, Source, required};
+use super::source::{Presence, Source, first_said, required};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::editor::Suggestion;
 use crate::agents::rater::{
-    self, Evidence, NormalisedText, RatePrompt, RatingAnswer, USUAL_DIMENSIONS,
+    self, Evidence, NormalisedText, RatePrompt, RatingAnswer, ScoreAnswer, USUAL_DIMENSIONS,
 };
 use crate::agents::{Profile, structured};
 use crate::context::Agent;
@@ -110,17 +110,16 @@ impl StoryRequest for RaterFeedbackRequest {
             Presence::Required,
         )?;
         let older = source.story.plot_context.as_ref().and_then(|plot| plot.point.as_deref());
-        let subject = self.plot_point.as_deref().or(older);
+        let subject = first_said([self.plot_point.as_deref(), older]).map(str::to_owned);
         let chapter = self.chapter_to_rate.filter(|chapter| !chapter.trim().is_empty());
-        let subject = match &chapter {
-            Some(_) => subject.map(str::to_owned),
-            None => Some(required(subject, &["plotPoint"], "is required: what is to be rated")?),
-        };
+        if chapter.is_none() && subject.is_none() {
+            return Err(StoryError::missing(&["plotPoint"], "is required: what is to be rated"));
+        }
         let rater = rater_meant(&source, self.rater_name.as_deref(), self.rater_prompt)?;
         let is_later = source.is_later_shape();
         let form = if is_later { SuggestionForm::Objects } else { desk.suggestions };
         let profile = desk.service.settings.profiles.rater.clone();
-        let dimensions = dimensions(&self.dimensions);
+        let dimensions = dimensions(&self.dimensions, &["dimensions"])?;
         let task = Task { subject: subject.clone(), chapter: chapter.as_deref(), dimensions };
         let job = rating(desk.client.clone(), profile, source, task, rater.prompt);
         let text = chapter.or(subject).unwrap_or_default();
@@ -168,15 +167,26 @@ fn rater_meant(
     Ok(Rater { name: rater.name.clone(), prompt: rater.system_prompt.clone() })
 }
 
+/// More than these would not fit a rater's answer.
+const MOST_DIMENSIONS: usize = 12;
+const LONGEST_DIMENSION: usize = 40;
+
 /// The respects to judge in, each once.
-pub(super) fn dimensions(wanted: &[String]) -> Vec<String> {
+pub(super) fn dimensions(wanted: &[String], path: &[&str]) -> Result<Vec<String>, StoryError> {
     let mut dimensions: Vec<String> = Vec::new();
     for name in wanted.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         if !dimensions.iter().any(|known| known == name) {
             dimensions.push(name.to_owned());
         }
     }
-    if dimensions.is_empty() { USUAL_DIMENSIONS.map(str::to_owned).to_vec() } else { dimensions }
+    if dimensions.is_empty() {
+        return Ok(USUAL_DIMENSIONS.map(str::to_owned).to_vec());
+    }
+    let is_too_long = |name: &String| name.chars().count() > LONGEST_DIMENSION;
+    if dimensions.len() > MOST_DIMENSIONS || dimensions.iter().any(is_too_long) {
+        return Err(StoryError::fault(path, "must be 12 at most, of at most 40 characters each"));
+    }
+    Ok(dimensions)
 }
 
 /// What is to be rated, and how.
@@ -243,11 +253,8 @@ fn checked(said: RatingAnswer, text: &str, form: SuggestionForm) -> Rating {
         let evidence: Vec<_> =
             answer.evidence.iter().filter_map(|quote| rater::find_quote(&text, quote)).collect();
         quotes_removed += quotes - evidence.len();
-        let confidence = answer.confidence.clamp(0.0, 1.0);
-        scores.insert(
-            dimension,
-            Judgement { score: answer.score.clamp(1, 10), confidence, evidence },
-        );
+        let ScoreAnswer { score, confidence, .. } = answer;
+        scores.insert(dimension, Judgement { score, confidence, evidence });
     }
     let total: f64 = scores.values().map(|score| f64::from(score.score)).sum();
     let overall = (!scores.is_empty()).then(|| total / scores.len() as f64);

@@ -4,6 +4,8 @@
 use super::StoryError;
 use super::answering::blocking;
 use super::elements::strategy;
+use std::time::Instant;
+
 use super::job::PlannedJob;
 use crate::context::{self, Audience, Element, Gathering, Short};
 use crate::distil::{Distilled, Source, Urgency};
@@ -23,7 +25,8 @@ impl PlannedJob {
         done: impl Fn(usize) + Send + Sync,
     ) -> Result<Self, StoryError> {
         let mut finished = 0;
-        let urgency = self.urgency();
+        let mut urgency = self.urgency();
+        let started = Instant::now();
         for _ in 0..ROUNDS {
             if self.plan.is_settled() {
                 break;
@@ -33,6 +36,9 @@ impl PlannedJob {
             self.shorten_each(urgency, &told).await?;
             finished += planned;
             for gathering in self.plan.gather.clone() {
+                if started.elapsed() >= self.service.distiller.patience() {
+                    urgency = Urgency::Emergency;
+                }
                 finished += gathering.members.len();
                 self.tell_together(&gathering, urgency).await?;
                 done(finished);
@@ -123,7 +129,8 @@ impl PlannedJob {
 
     fn planned_again(mut self) -> Result<Self, StoryError> {
         let counter = self.service.counter()?;
-        let rules = self.service.rules(&self.job, self.window.room());
+        let room = self.service.wanted_room(&self.job, &self.elements, self.window.room());
+        let rules = self.service.rules(&self.job, room);
         self.plan = context::plan(&self.elements, &rules, &*counter)?;
         Ok(self)
     }

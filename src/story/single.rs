@@ -107,10 +107,10 @@ pub(super) fn ask<P: Send + 'static, T: Send + 'static>(
     Ok(Box::pin(narrate(steps, phases, respond)))
 }
 
-fn narrate<P: Send, T: Send>(
+fn narrate<P: Send + 'static, T: Send + 'static>(
     steps: impl Stream<Item = Step<P>> + Send,
     phases: Phases,
-    respond: impl FnOnce(Box<Answer<P>>) -> Result<T, StoryError> + Send,
+    respond: impl FnOnce(Box<Answer<P>>) -> Result<T, StoryError> + Send + 'static,
 ) -> impl Stream<Item = StoryEvent<T>> + Send {
     stream! {
         let mut steps = pin!(steps);
@@ -139,7 +139,8 @@ fn narrate<P: Send, T: Send>(
                 }
                 Step::Done(answer) => {
                     yield phases.finishing.event();
-                    yield match respond(answer) {
+                    // Looking quotes up and comparing texts takes a while in long ones.
+                    yield match blocking(move || respond(answer)).await {
                         Ok(response) => StoryEvent::Result(Box::new(response)),
                         Err(error) => StoryEvent::Error(error),
                     };

@@ -92,6 +92,11 @@ impl StoryError {
     }
 }
 
+/// The first text that says something, as it stands.
+pub(super) fn first_said<T: AsRef<str>>(texts: impl IntoIterator<Item = Option<T>>) -> Option<T> {
+    texts.into_iter().flatten().find(|text| !text.as_ref().trim().is_empty())
+}
+
 /// The text a request must have; what is blank counts as missing.
 pub(super) fn required(
     text: Option<&str>,

@@ -348,7 +348,8 @@ async fn a_story_larger_than_the_window_is_cut_and_the_receipt_says_where() {
         .collect();
     let request =
         json!({"plotPoint": "More rain.", "structured_context": {"plot_elements": elements}});
-    let (prompt, result) = prompt_for(&request, &[]).await;
+    let settings = [("CONTEXT_OVERFLOW_STRATEGY", "truncate")];
+    let (prompt, result) = prompt_for(&request, &settings).await;
     let receipt = &result["context_metadata"]["receipt"];
     assert!(prompt.len() / 4 <= 4096 - 2000, "{} characters", prompt.len());
     let outcome = |at: usize| receipt["elements"][at]["outcome"].as_str().unwrap();

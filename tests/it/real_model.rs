@@ -71,7 +71,8 @@ async fn a_story_many_times_the_window_still_gets_its_chapter() {
     let prompt = receipt["prompt"]["tokens"].as_u64().unwrap();
     let reserved = receipt["budget"]["reserved_for_answer"].as_u64().unwrap();
     assert!(prompt + reserved <= 2048, "{receipt}");
-    assert!(prompt > 1_300, "the window is put to use: {prompt}");
+    // Told shorter, repetitive scenes take less than there is room for.
+    assert!(prompt > 1_000, "the window is put to use: {prompt}");
 }
 
 #[tokio::test]

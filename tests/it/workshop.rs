@@ -317,6 +317,32 @@ async fn a_second_try_that_holds_is_a_whole_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_lacks_what_its_schema_asks_for_is_no_answer() {
+    let say = |_: &GenerateRequest| {
+        json!({"opinion": "Fine.", "scores": {}, "suggestions": []}).to_string()
+    };
+    let app = Scripted::saying(say, &[]).await;
+    let answer =
+        app.post_json(&path("rater-feedback"), example("rater-feedback").await).await.json();
+    assert_eq!(answer["degraded"], true);
+    assert!(answer["rawText"].as_str().unwrap().contains("Fine."));
+}
+
+#[tokio::test]
+async fn a_second_try_that_cannot_be_had_leaves_the_first() {
+    let Scripted { app, engine, mut script } = Scripted::start(&[]).await;
+    let (path, body) = (path("editor-review"), example("editor-review").await);
+    let (answer, ()) = tokio::join!(app.post_json(&path, body), async {
+        let mut call = script.next_call().await.unwrap();
+        call.text("No.");
+        engine.refuse_with(Some(EngineError::QueueFull { waiting: 32, retry_after_seconds: 9 }));
+        call.finish(FinishReason::Stop);
+    });
+    let answer = answer.json();
+    assert_eq!((&answer["degraded"], &answer["rawText"]), (&json!(true), &json!("No.")));
+}
+
+#[tokio::test]
 async fn a_rewritten_chapter_without_its_end_is_degraded() {
     let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
     let (path, body) = (path("modify-chapter"), example("modify-chapter").await);
@@ -546,6 +572,41 @@ async fn editors_and_raters_of_a_panel_share_everything_up_to_their_own_task() {
         let editors = prompts.iter().find(|prompt| prompt.contains("LOOK AT COMMAS")).unwrap();
         assert!(editors.contains("FOR THE EDITOR") && editors.contains("FOR WRITER AND EDITOR"));
     }
+}
+
+#[tokio::test]
+async fn a_panel_has_a_long_story_told_shorter_once_for_all() {
+    let mut request = panel_request();
+    request["characters"] = json!([]);
+    let lines = "Aria walked on, and Tom counted 3 gates in the rain. ".repeat(60);
+    let scene = |number| json!({"type": "scene", "content": format!("Scene {number}: {lines}")});
+    request["structured_context"]["plot_elements"] = (0..3).map(scene).collect();
+    let Scripted { app, script, .. } = Scripted::start(&[("MODELS_DIR", "nowhere")]).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let mut summaries = 0;
+    tokio::spawn(answer_with(script, move |request| {
+        tell.send(prompt_of(request)).unwrap();
+        if request.json_schema.is_none() {
+            summaries += 1;
+            return format!(
+                "Aria walked on, and Tom counted 3 gates in the rain of scene {summaries}."
+            );
+        }
+        fitting(request, "")
+    }));
+    let answer = app.post_json(&path("panel"), &request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let mut prompts = Vec::new();
+    while let Ok(prompt) = told.try_recv() {
+        prompts.push(prompt);
+    }
+    let (members, summaries): (Vec<_>, Vec<_>) =
+        prompts.into_iter().partition(|prompt| prompt.contains("=== TASK ==="));
+    let different: std::collections::BTreeSet<_> = summaries.iter().collect();
+    assert_eq!(summaries.len(), different.len(), "each is told shorter once");
+    assert_eq!(members.len(), 3);
+    let shared = shared_prefix(&members);
+    assert!(shared.contains("She found the gate.") && shared.contains("=== TASK ==="));
 }
 
 #[tokio::test]
@@ -862,6 +923,41 @@ async fn a_conversation_goes_to_the_model_turn_by_turn_the_oldest_shorter() {
     assert_eq!(answer.json()["message"]["role"], "assistant");
 }
 
+#[tokio::test]
+async fn a_character_in_conversation_knows_no_more_than_elsewhere() {
+    let story = json!({
+        "plot_elements": [{"type": "scene", "content": "Tom SAW THE FIRE"}, {"type": "twist", "content": "Aria LIED"},
+                          {"type": "story_summary", "content": "Tom and Aria: ALL OF IT"}],
+        "character_contexts": [{"character_id": "tom", "character_name": "Tom", "memories": ["HIS MOTHER"]},
+                               {"character_id": "aria", "character_name": "Aria", "memories": ["HER SECRET"]}],
+        "plotContext": {"plotPoint": "THE PLAN"}});
+    let mut request = json!({"messages": [{"role": "user", "content": "Who are you?"}], "agent_type": "character",
+        "compose_context": {"story_context": story}});
+    let (asked_tom, _) = asked("chat/llm", &request).await;
+    let prompt = prompt_of(&asked_tom);
+    assert!(prompt.contains("SAW THE FIRE") && prompt.contains("HIS MOTHER"), "{prompt}");
+    for unknown in ["LIED", "HER SECRET", "THE PLAN"] {
+        assert!(!prompt.contains(unknown), "{unknown} is told:\n{prompt}");
+    }
+    request["character_name"] = "aria".into();
+    let (asked_aria, _) = asked("chat/llm", &request).await;
+    let prompt = prompt_of(&asked_aria);
+    assert!(prompt.contains("HER SECRET") && !prompt.contains("HIS MOTHER"), "{prompt}");
+    request["compose_context"]["story_context"] = json!({"secret": "THE END"});
+    request.as_object_mut().unwrap().remove("character_name");
+    let (asked_nobody, _) = asked("chat/llm", &request).await;
+    assert!(!prompt_of(&asked_nobody).contains("THE END"));
+}
+
+#[tokio::test]
+async fn a_threshold_for_telling_shorter_refuses_and_cuts_nothing_that_fits() {
+    let chapter = "Aria walked on and on in the rain. ".repeat(60);
+    let request = json!({"currentChapter": chapter, "userRequest": "Let it stop raining.", "structured_context": {},
+        "context_processing_config": {"summarization_threshold": 100}});
+    let (asked, _) = asked("modify-chapter", &request).await;
+    assert!(prompt_of(&asked).contains(chapter.trim()));
+}
+
 // Examples.
 
 #[tokio::test]
@@ -886,7 +982,7 @@ async fn every_example_matches_its_schema_and_is_accepted_within_the_default_win
     ];
     let app = Scripted::fitting("It rained.", &EXTRACTIVE).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let count = std::fs::read_dir(&folder).unwrap().count();
+    let count = std::fs::read_dir(&folder).unwrap().count() - 1; // README.md
     assert_eq!(count, names.len());
     for (file, name) in names {
         let text = std::fs::read_to_string(folder.join(format!("{file}.json"))).unwrap();

@@ -30,6 +30,11 @@ impl Knower {
         Self { id: id.to_owned(), name: name.to_owned(), called }
     }
 
+    /// A character of whom nothing is known: it knows what everybody does.
+    pub(in crate::story) fn nobody() -> Self {
+        Self { id: String::new(), name: String::new(), called: Vec::new() }
+    }
+
     pub(in crate::story) fn is(&self, character: &CharacterContext) -> bool {
         character.character_id == self.id
     }
@@ -42,18 +47,25 @@ impl Knower {
     /// decide; the world is everybody's; of the plot, it knows what it took part in. Plans for what
     /// is still to come are the author's.
     pub(super) fn knows(&self, element: &PlotElement, is_world: bool) -> bool {
-        if let Some(listed) = element.metadata.as_ref().and_then(|data| self.listed_in(data)) {
-            return listed;
+        let is_plan = element.type_name == "chapter_outline";
+        let said = |keys| self.listed_in(element.metadata.as_ref()?, keys);
+        if let Some(knows) = said(&["known_to", "knownTo"]) {
+            return knows;
         }
-        if element.tags.iter().any(|tag| self.is_called(tag)) {
-            return true;
+        if is_plan {
+            return false;
         }
-        is_world || (element.type_name != "chapter_outline" && self.takes_part_in(&element.content))
+        if let Some(took_part) = said(&["characters", "participants", "involved_characters"]) {
+            return took_part;
+        }
+        // A theme may be called as somebody is; an id or a whole name may not.
+        let names_it = |tag: &String| *tag == self.id || *tag == self.name;
+        let is_common = is_world && element.type_name != "story_summary";
+        is_common || element.tags.iter().any(names_it) || self.takes_part_in(&element.content)
     }
 
     /// What the metadata say about who knows, if they say anything.
-    fn listed_in(&self, metadata: &Map<String, Value>) -> Option<bool> {
-        let keys = ["known_to", "knownTo", "characters", "participants", "involved_characters"];
+    fn listed_in(&self, metadata: &Map<String, Value>, keys: &[&str]) -> Option<bool> {
         let names = keys.iter().find_map(|key| metadata.get(*key)).filter(|it| !it.is_null())?;
         let names = match names {
             Value::Array(names) => names.as_slice(),
@@ -86,8 +98,8 @@ impl Knower {
     pub(in crate::story) fn witnessed(&self, text: &str) -> String {
         let mut witnessed = Vec::new();
         for scene in scenes(text) {
-            let paragraphs: Vec<_> = paragraphs(scene).collect();
-            let named = |paragraph: &&str| self.takes_part_in(paragraph);
+            let paragraphs = paragraphs(scene);
+            let named = |paragraph: &String| self.takes_part_in(paragraph);
             let first = paragraphs.iter().position(named);
             let last = paragraphs.iter().rposition(named);
             if let (Some(first), Some(last)) = (first, last) {
@@ -114,8 +126,14 @@ fn scenes(text: &str) -> impl Iterator<Item = &str> {
     bounds.into_iter().map(|(start, end)| &text[start..end])
 }
 
-fn paragraphs(scene: &str) -> impl Iterator<Item = &str> {
-    scene.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty())
+/// Paragraphs lie between blank lines; where there are none, every line is one.
+fn paragraphs(scene: &str) -> Vec<String> {
+    let lines: Vec<_> = scene.trim().lines().map(str::trim).collect();
+    if !lines.iter().any(|line| line.is_empty()) {
+        return lines.into_iter().map(str::to_owned).collect();
+    }
+    let paragraphs = lines.split(|line| line.is_empty()).map(|lines| lines.join("\n"));
+    paragraphs.filter(|paragraph| !paragraph.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -139,6 +157,8 @@ mod tests {
                     at him.\n\n* * *\n\nThe Warden sharpened his knife.\n\n***\n\nTom slept.";
         assert_eq!(tom().witnessed(text), "Tom came in.\n\nThey spoke.\n\nTom left.\n\nTom slept.");
         assert_eq!(tom().witnessed("Nobody was there."), "");
+        assert_eq!(tom().witnessed(&text.replace('\n', "\r\n")), tom().witnessed(text));
+        assert_eq!(tom().witnessed("Aria plotted.\nTom came.\nShe laughed."), "Tom came.");
     }
 
     fn element(type_name: &str, content: &str, metadata: &Value) -> PlotElement {
@@ -158,6 +178,9 @@ mod tests {
     fn plans_are_the_authors_and_the_world_is_everybodys() {
         let plan = element("chapter_outline", "Tom dies.", &Value::Null);
         assert!(!tom().knows(&plan, false));
+        let of_him = serde_json::json!({"involved_characters": ["Tom"]});
+        assert!(!tom().knows(&element("chapter_outline", "He dies.", &of_him), false));
+        assert!(!tom().knows(&element("story_summary", "Aria lied.", &Value::Null), true));
         assert!(tom().knows(&element("lore", "There are two moons.", &Value::Null), true));
         assert!(!tom().knows(&element("scene", "Aria lies.", &Value::Null), false));
     }

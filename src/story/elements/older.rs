@@ -100,6 +100,7 @@ impl Converter<'_> {
         let draft = Draft {
             text: self.words(content, &request)?,
             type_name: "plotPoint".to_owned(),
+            concealed: self.knower.is_some(),
             ..Draft::new(kind, Layer::Immediate, Audience::EVERYBODY, priority)
         };
         self.push(draft, "plotPoint");
