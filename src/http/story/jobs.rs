@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::Deserialize;
 
 use crate::engine::EngineError;
-use crate::http::Lifecycle;
 use crate::http::answer::{Wanted, answer, single_error};
 use crate::http::client::Client;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::JsonBody;
-use crate::story::{StoryError, StoryRequest, StoryService, SuggestionForm};
+use crate::http::{AppState, Lifecycle};
+use crate::story::{Events, StoryError, StoryRequest, StoryService, SuggestionForm};
 
 /// `?suggestions=objects`: for raters, whose suggestions are sentences by default.
 pub(in crate::http) struct Suggestions(SuggestionForm);
@@ -36,45 +36,64 @@ impl<S: Send + Sync> FromRequestParts<S> for Suggestions {
     }
 }
 
+/// Everything of a request but its body.
+pub(in crate::http) struct Asked {
+    story: Arc<StoryService>,
+    lifecycle: Lifecycle,
+    client: Client,
+    wanted: Wanted,
+    suggestions: Suggestions,
+}
+
+impl FromRequestParts<AppState> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let Ok(client) = Client::from_request_parts(parts, state).await;
+        Ok(Self {
+            story: Arc::clone(&state.story),
+            lifecycle: state.lifecycle.clone(),
+            client,
+            wanted: Wanted::from_request_parts(parts, state).await?,
+            suggestions: Suggestions::from_request_parts(parts, state).await?,
+        })
+    }
+}
+
+impl Asked {
+    async fn begin<R: StoryRequest>(&self, request: R) -> Result<Events<R::Response>, StoryError> {
+        let (story, Client(client)) = (Arc::clone(&self.story), &self.client);
+        story.begin(request, client.clone(), self.suggestions.0).await
+    }
+}
+
 /// Answers with events, unless JSON is asked for.
 pub(in crate::http) async fn job<R: StoryRequest>(
-    State(story): State<Arc<StoryService>>,
-    State(lifecycle): State<Lifecycle>,
-    Client(client): Client,
-    wanted: Wanted,
-    Suggestions(suggestions): Suggestions,
+    asked: Asked,
     JsonBody(request): JsonBody<R>,
 ) -> Result<Response, ApiError> {
-    let events = story.begin(request, client, suggestions).await?;
-    answer(events, wanted.or_events(), &lifecycle).await
+    let events = asked.begin(request).await?;
+    answer(events, asked.wanted.or_events(), &asked.lifecycle).await
 }
 
 /// Answers with one JSON object, unless events are asked for.
 pub(in crate::http) async fn job_in_json<R: StoryRequest>(
-    State(story): State<Arc<StoryService>>,
-    State(lifecycle): State<Lifecycle>,
-    Client(client): Client,
-    wanted: Wanted,
-    Suggestions(suggestions): Suggestions,
+    asked: Asked,
     JsonBody(request): JsonBody<R>,
 ) -> Result<Response, ApiError> {
-    let events = story.begin(request, client, suggestions).await?;
-    answer(events, wanted.or_json(), &lifecycle).await
+    let events = asked.begin(request).await?;
+    answer(events, asked.wanted.or_json(), &asked.lifecycle).await
 }
 
 /// As [`job`], in the rater's manner: readable from every origin, and a model that is missing is an
 /// event of the stream.
 pub(in crate::http) async fn rating<R: StoryRequest>(
-    State(story): State<Arc<StoryService>>,
-    State(lifecycle): State<Lifecycle>,
-    Client(client): Client,
-    wanted: Wanted,
-    Suggestions(suggestions): Suggestions,
+    asked: Asked,
     JsonBody(request): JsonBody<R>,
 ) -> Result<Response, ApiError> {
-    let wanted = wanted.or_events();
-    let mut response = match story.begin(request, client, suggestions).await {
-        Ok(events) => answer(events, wanted, &lifecycle).await?,
+    let wanted = asked.wanted.or_events();
+    let mut response = match asked.begin(request).await {
+        Ok(events) => answer(events, wanted, &asked.lifecycle).await?,
         Err(StoryError::Engine(
             error @ (EngineError::Unavailable(_) | EngineError::Loading { .. }),
         )) if wanted == Wanted::Events => single_error::<R::Response>(error.into()),
