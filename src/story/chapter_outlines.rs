@@ -35,31 +35,10 @@ pub struct ChapterOutlineRequest {
     pub character_contexts: Vec<CharacterContext>,
     /// Wishes, by name.
     pub generation_preferences: Map<String, Value>,
-    pub system_prompts: Option<ConversationPrompts>,
+    pub system_prompts: Option<SystemPrompts>,
     pub context_processing_config: Option<ContextProcessingConfig>,
     /// The later shape: the whole state of the story, its outline included.
     pub request_context: Option<RequestContext>,
-}
-
-/// The author's own instructions.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ConversationPrompts {
-    pub main_prefix: Option<String>,
-    pub main_suffix: Option<String>,
-    pub assistant_prompt: Option<String>,
-    pub editor_prompt: Option<String>,
-}
-
-impl From<ConversationPrompts> for SystemPrompts {
-    fn from(prompts: ConversationPrompts) -> Self {
-        Self {
-            main_prefix: prompts.main_prefix,
-            main_suffix: prompts.main_suffix,
-            assistant_prompt: prompts.assistant_prompt,
-            editor_prompt: prompts.editor_prompt,
-        }
-    }
 }
 
 /// A story's chapters.
@@ -180,7 +159,7 @@ impl ChapterOutlineRequest {
         } else {
             let mut story = free_form_story(&self.story_context, &["story_context"])?;
             story.character_contexts.extend(self.character_contexts);
-            story.system_prompts = self.system_prompts.map(Into::into).or(story.system_prompts);
+            story.system_prompts = self.system_prompts.or(story.system_prompts);
             story.user_requests.extend(preferences(&self.generation_preferences));
             (Some(story), None)
         };

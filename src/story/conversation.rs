@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::chapter_outlines::{ConversationPrompts, free_form_story};
+use super::chapter_outlines::free_form_story;
 use super::character_feedback::knower;
-use super::container::{PreviousChapter, StructuredContext, Worldbuilding};
+use super::container::{PreviousChapter, StructuredContext, SystemPrompts, Worldbuilding};
 use super::elements::{Knower, Material, turn_id};
 use super::full_state::RequestContext;
 use super::job::{Job, Words};
@@ -37,7 +37,7 @@ pub struct ConversationRequest {
     #[serde(default)]
     pub compose_context: Option<ComposeContext>,
     #[serde(default)]
-    pub system_prompts: Option<ConversationPrompts>,
+    pub system_prompts: Option<SystemPrompts>,
     #[serde(default)]
     #[schemars(range(min = 1, max = 10000))]
     pub max_tokens: Option<u32>,
@@ -227,7 +227,7 @@ fn speaker(
 /// The story the conversation is about.
 fn source(
     compose: Option<&ComposeContext>,
-    prompts: Option<ConversationPrompts>,
+    prompts: Option<SystemPrompts>,
     full: Option<RequestContext>,
 ) -> Result<Source, StoryError> {
     if full.is_some() {
@@ -249,7 +249,7 @@ fn source(
     if let Some(compose) = compose {
         add_drafts(compose, &mut story);
     }
-    story.system_prompts = prompts.map(Into::into).or(story.system_prompts);
+    story.system_prompts = prompts.or(story.system_prompts);
     Source::new(Some(story), None, None, None, Presence::Optional)
 }
 
