@@ -511,16 +511,8 @@ fn long_answer(text: &str) -> String {
 }
 
 fn request(asked: &str, max_tokens: usize) -> GenerateRequest {
-    GenerateRequest {
-        client: ClientId::default(),
-        messages: vec![Message::user(asked)],
-        sampling: greedy(),
-        max_tokens: TokenCount::new(max_tokens),
-        stop: Vec::new(),
-        json_schema: None,
-        prompt_lookup: false,
-        deadline: None,
-    }
+    let messages = vec![Message::user(asked)];
+    GenerateRequest::new(ClientId::default(), messages, greedy(), TokenCount::new(max_tokens))
 }
 
 async fn ask(engine: &LlamaEngine, request: GenerateRequest) -> Seen {
@@ -529,7 +521,7 @@ async fn ask(engine: &LlamaEngine, request: GenerateRequest) -> Seen {
     let mut first = None;
     loop {
         match generation.next().await.unwrap() {
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::Tokens(_) | Event::ToolCalls(_) => {}
             Event::Text(_) => {
                 first.get_or_insert_with(|| started.elapsed());
             }

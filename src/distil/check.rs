@@ -104,7 +104,7 @@ fn finished_sentences(text: &str, reason: FinishReason) -> Vec<Range<usize>> {
         let closing = ['\'', '"', '’', '”', ')'];
         text[range.clone()].trim_end_matches(closing).ends_with(['.', '!', '?', '…', '。'])
     };
-    if reason == FinishReason::Length && ranges.last().is_some_and(|last| !ends(last)) {
+    if reason != FinishReason::Stop && ranges.last().is_some_and(|last| !ends(last)) {
         ranges.pop();
     }
     let mut seen = HashSet::new();

@@ -175,14 +175,8 @@ impl Distiller {
         sampling.temperature = self.settings.temperatures.of(task.kind);
         sampling.seed = self.ids.sampler_seed();
         let request = GenerateRequest {
-            client,
-            messages,
-            sampling,
-            max_tokens: room_for(part.target),
-            stop: Vec::new(),
-            json_schema: None,
-            prompt_lookup: false,
             deadline: Some(deadline),
+            ..GenerateRequest::new(client, messages, sampling, room_for(part.target))
         };
         self.engine.submit(request).map_err(|error| refusal(error.to_string()))
     }

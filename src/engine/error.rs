@@ -21,6 +21,27 @@ pub enum EngineError {
     Template(String),
     #[error("the answer's JSON Schema can't be enforced: {0}")]
     Schema(String),
+    /// This engine can't do what the request asks; the text says what, and what to do.
+    #[error("{0}")]
+    Unsupported(String),
+    #[error("logit_bias can't be applied: {0}")]
+    LogitBias(String),
+    /// A remote server answered with a status that asking again won't change. `message` says what to
+    /// do, and may quote what the server said.
+    #[error("the model's server refused the request with status {status}: {message}")]
+    Refused { status: u16, message: String },
+    /// A remote server can't be reached, has trouble of its own or broke off; the text says which,
+    /// and what to do.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A remote server sent what can't be understood.
+    #[error(
+        "the model's server sent something that isn't an answer: {0}; check LLM_PROVIDER and LLM_BASE_URL"
+    )]
+    BadAnswer(String),
+    /// A remote server took longer than one of the settings allows; the text names it.
+    #[error("{0}")]
+    TooSlow(String),
     #[error("the answer wasn't finished within LLM_GENERATION_TIMEOUT_SECONDS")]
     DeadlinePassed,
     #[error("the server is shutting down")]

@@ -8,19 +8,24 @@
 //!   slice of the prompt while that is read.
 
 mod error;
+mod generation;
 pub mod llama;
+mod request;
 pub mod scripted;
 mod stop;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::error::EngineError;
+pub(crate) use self::generation::EventSender;
+pub use self::generation::{
+    Event, FinishReason, Finished, Generation, Timings, TokenLogprob, Usage,
+};
+pub use self::request::{ClientId, GenerateRequest, Message, Role, Sampling, Tools};
 pub use self::stop::{Passed, StopMatcher};
 use crate::tokens::{TokenCount, TokenCounter};
 
@@ -38,130 +43,24 @@ pub trait Engine: Send + Sync + 'static {
     /// included. Takes time proportional to the text; call it where blocking is allowed.
     fn prompt_tokens(&self, messages: &[Message]) -> Result<TokenCount, EngineError>;
 
+    /// What it can do beyond writing text. Asking for more is refused.
+    fn supports(&self) -> Capabilities;
+
     /// Queues a request. Tokenizes on the caller's thread; call it where blocking is allowed.
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError>;
 }
 
-/// What an engine is asked to write.
-#[derive(Clone, Debug)]
-pub struct GenerateRequest {
-    /// Who asks. Clients take turns, however much each asks for.
-    pub client: ClientId,
-    pub messages: Vec<Message>,
-    pub sampling: Sampling,
-    /// Most tokens to write; the window may end it earlier.
-    pub max_tokens: TokenCount,
-    /// Strings that end the answer. They are not part of it.
-    pub stop: Vec<String>,
-    /// A JSON Schema that the answer must match, enforced while sampling.
-    pub json_schema: Option<Arc<serde_json::Value>>,
-    /// Whether the answer mostly repeats the prompt, as a chapter with one change does. Then its
-    /// tokens are drafted from there and checked many at a time. It changes the time it takes,
-    /// nothing else; for other answers it takes more.
-    pub prompt_lookup: bool,
-    /// When to give up, waiting included.
-    pub deadline: Option<Instant>,
-}
-
-/// Tells the engine's clients apart, so that it can be fair between them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ClientId(Arc<str>);
-
-impl ClientId {
-    pub fn new(id: impl Into<Arc<str>>) -> Self {
-        Self(id.into())
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Message {
-    pub role: Role,
-    pub content: String,
-}
-
-impl Message {
-    pub fn system(content: impl Into<String>) -> Self {
-        Self { role: Role::System, content: content.into() }
-    }
-
-    pub fn user(content: impl Into<String>) -> Self {
-        Self { role: Role::User, content: content.into() }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    System,
-    User,
-    Assistant,
-}
-
-/// How the next token is chosen from the model's distribution.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sampling {
-    /// 0 always takes the likeliest token.
-    pub temperature: f32,
-    /// Nucleus sampling: the smallest set of tokens whose probabilities sum to this.
-    pub top_p: f32,
-    /// The likeliest k tokens; 0 means all.
-    pub top_k: u32,
-    /// Tokens at least this fraction as likely as the likeliest; 0 means all.
-    pub min_p: f32,
-    /// Divides the logits of the last 64 tokens written; 1 is off.
-    pub repeat_penalty: f32,
-    /// Subtracted once from the logits of those tokens; 0 is off.
-    pub presence_penalty: f32,
-    /// Subtracted for each of their occurrences; 0 is off.
-    pub frequency_penalty: f32,
-    pub seed: u32,
-}
-
-/// One step of a generation.
-#[derive(Debug)]
-pub enum Event {
-    /// The prompt is being read: its length, and how much of it was still in the KV cache.
-    Started { prompt_tokens: TokenCount, cached_tokens: TokenCount },
-    /// Whole characters, in order; joined, they are the answer.
-    Text(String),
-    /// The answer is complete.
-    Finished(Finished),
-    /// The answer ended early; what came before still holds.
-    Failed(EngineError),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
-    pub reason: FinishReason,
-    pub usage: Usage,
-    pub timings: Timings,
-}
-
-/// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// The model ended it, or a stop string did.
-    Stop,
-    /// `max_tokens` or the window was reached.
-    Length,
-}
-
-/// Tokens read and written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Usage {
-    pub prompt_tokens: TokenCount,
-    /// Of the prompt, what was found in the KV cache and not read again.
-    pub cached_tokens: TokenCount,
-    pub completion_tokens: TokenCount,
-}
-
-/// Where the time went, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Timings {
-    pub queue_ms: f64,
-    pub prefill_ms: f64,
-    pub decode_ms: f64,
+/// What an engine can do beyond writing text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Its model may call [`Tools`].
+    pub tools: bool,
+    /// It reports log probabilities of tokens.
+    pub logprobs: bool,
+    /// It holds answers to a JSON Schema while they are written.
+    pub json_schema: bool,
+    /// It adds to the logits of single tokens.
+    pub logit_bias: bool,
 }
 
 /// What an engine is doing, as `/health` shows it.
@@ -225,92 +124,6 @@ pub enum EngineState {
     Ready,
     Failed,
     Absent,
-}
-
-/// An answer as it is being written. Dropping it stops the work.
-#[derive(Debug)]
-pub struct Generation {
-    /// Length of the prompt as the model reads it.
-    pub prompt_tokens: TokenCount,
-    /// How much of it the cache held when the request was queued; [`Event::Started`] tells how much
-    /// it really held when its turn came.
-    pub predicted_cached_tokens: TokenCount,
-    events: mpsc::Receiver<Event>,
-    ended: bool,
-    _stop_on_drop: DropGuard,
-}
-
-impl Generation {
-    /// The receiving end, and the sending end for an engine to keep.
-    ///
-    /// The channel holds every event a request can have, so an engine never waits for a slow
-    /// reader: one event a token, and a few more.
-    pub(crate) fn channel(
-        prompt_tokens: TokenCount,
-        predicted_cached_tokens: TokenCount,
-        max_tokens: TokenCount,
-    ) -> (Self, EventSender) {
-        const EVENTS_BESIDE_TOKENS: usize = 8;
-        let (sender, events) = mpsc::channel(max_tokens.get() + EVENTS_BESIDE_TOKENS);
-        let cancel = CancellationToken::new();
-        let generation = Self {
-            prompt_tokens,
-            predicted_cached_tokens,
-            events,
-            ended: false,
-            _stop_on_drop: cancel.clone().drop_guard(),
-        };
-        (generation, EventSender { sender, cancel })
-    }
-
-    /// The next event; `None` after the terminal one.
-    pub async fn next(&mut self) -> Option<Event> {
-        if self.ended {
-            return None;
-        }
-        let event = self.events.recv().await.unwrap_or(Event::Failed(EngineError::Lost));
-        self.ended = matches!(event, Event::Finished(_) | Event::Failed(_));
-        Some(event)
-    }
-
-    /// Waits for the whole answer.
-    pub async fn text(mut self) -> Result<(String, Finished), EngineError> {
-        let mut text = String::new();
-        while let Some(event) = self.next().await {
-            match event {
-                Event::Started { .. } => {}
-                Event::Text(piece) => text.push_str(&piece),
-                Event::Finished(finished) => return Ok((text, finished)),
-                Event::Failed(error) => return Err(error),
-            }
-        }
-        Err(EngineError::Lost)
-    }
-}
-
-/// The engine's end of a [`Generation`].
-#[derive(Debug)]
-pub(crate) struct EventSender {
-    sender: mpsc::Sender<Event>,
-    cancel: CancellationToken,
-}
-
-impl EventSender {
-    /// Never waits. An event for a reader who left is nobody's: the cancellation says so already.
-    pub(crate) fn send(&self, event: Event) {
-        if self.sender.try_send(event).is_err() {
-            self.cancel.cancel();
-        }
-    }
-
-    /// Whether nobody waits for the answer any more.
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancel.is_cancelled() || self.sender.is_closed()
-    }
-
-    pub(crate) async fn cancelled(&self) {
-        self.cancel.cancelled().await;
-    }
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> f64 {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::{
-    Engine, EngineCounters, EngineError, EngineState, EngineStatus, Event, EventSender,
-    FinishReason, Finished, GenerateRequest, Generation, Message, Timings, Usage,
+    Capabilities, Engine, EngineCounters, EngineError, EngineState, EngineStatus, Event,
+    EventSender, FinishReason, Finished, GenerateRequest, Generation, Message, Timings,
+    TokenLogprob, Usage,
 };
 use crate::tokens::{Estimate, TokenCount, TokenCounter};
 
@@ -15,6 +16,7 @@ use crate::tokens::{Estimate, TokenCount, TokenCounter};
 pub struct ScriptedEngine {
     calls: mpsc::UnboundedSender<Call>,
     status: Mutex<EngineStatus>,
+    capabilities: Mutex<Capabilities>,
     refusal: Mutex<Option<EngineError>>,
 }
 
@@ -46,7 +48,12 @@ impl ScriptedEngine {
             progress: None,
             error: None,
         };
-        let engine = Self { calls: sender, status: Mutex::new(status), refusal: Mutex::new(None) };
+        let engine = Self {
+            calls: sender,
+            status: Mutex::new(status),
+            capabilities: Mutex::new(EVERYTHING),
+            refusal: Mutex::new(None),
+        };
         (Arc::new(engine), Script { calls: receiver })
     }
 
@@ -55,11 +62,19 @@ impl ScriptedEngine {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Can do this much from now on; at first everything.
+    pub fn set_capabilities(&self, capabilities: Capabilities) {
+        *self.capabilities.lock().unwrap_or_else(PoisonError::into_inner) = capabilities;
+    }
+
     /// Refuses every request from now on, or none.
     pub fn refuse_with(&self, refusal: Option<EngineError>) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
     }
 }
+
+const EVERYTHING: Capabilities =
+    Capabilities { tools: true, logprobs: true, json_schema: true, logit_bias: true };
 
 impl Engine for ScriptedEngine {
     fn status(&self) -> EngineStatus {
@@ -77,6 +92,10 @@ impl Engine for ScriptedEngine {
 
     fn prompt_tokens(&self, messages: &[Message]) -> Result<TokenCount, EngineError> {
         Ok(messages.iter().map(|message| Estimate.count(&message.content)).sum())
+    }
+
+    fn supports(&self) -> Capabilities {
+        *self.capabilities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
@@ -117,9 +136,35 @@ impl Call {
         self.events.send(Event::Started { prompt_tokens: self.prompt_tokens, cached_tokens });
     }
 
+    /// A piece of the answer, which counts as one token. Where log probabilities were asked for it
+    /// is certain: its log probability is 0, and there is no other.
     pub fn text(&mut self, piece: &str) {
+        if self.request.logprobs.is_some() {
+            self.tokens(vec![TokenLogprob {
+                token: piece.to_owned(),
+                bytes: piece.as_bytes().to_vec(),
+                logprob: 0.0,
+                top: Vec::new(),
+            }]);
+        }
+        self.text_alone(piece);
+    }
+
+    /// Log probabilities as the test has them; [`Self::text_alone`] follows.
+    pub fn tokens(&self, tokens: Vec<TokenLogprob>) {
+        self.events.send(Event::Tokens(tokens));
+    }
+
+    /// A piece of the answer whose log probabilities were sent, or left out.
+    pub fn text_alone(&mut self, piece: &str) {
         self.written += 1;
         self.events.send(Event::Text(piece.to_owned()));
+    }
+
+    /// A piece of a tool call, in the shape of OpenAI's `delta.tool_calls`.
+    pub fn tool_calls(&mut self, delta: serde_json::Value) {
+        self.written += 1;
+        self.events.send(Event::ToolCalls(delta));
     }
 
     pub fn finish(self, reason: FinishReason) {

@@ -26,6 +26,10 @@ pub enum Code {
     LlmLoading,
     LlmNotAvailable,
     LlmFailed,
+    LlmUnsupported,
+    LlmRefused,
+    LlmUnreachable,
+    LlmTimeout,
     EmptyAnswer,
     BadAnswer,
     IterationError,
@@ -85,6 +89,18 @@ impl Code {
             }
             Self::LlmFailed => {
                 ("LLM_FAILED", S::INTERNAL_SERVER_ERROR, Level::ERROR, "The model failed")
+            }
+            Self::LlmUnsupported => {
+                ("LLM_UNSUPPORTED", S::BAD_REQUEST, Level::INFO, "The model can't do this")
+            }
+            Self::LlmRefused => {
+                ("LLM_REFUSED", S::BAD_GATEWAY, Level::WARN, "The model's server refused")
+            }
+            Self::LlmUnreachable => {
+                ("LLM_UNREACHABLE", S::BAD_GATEWAY, Level::WARN, "The model's server failed")
+            }
+            Self::LlmTimeout => {
+                ("LLM_TIMEOUT", S::GATEWAY_TIMEOUT, Level::WARN, "The model's server is too slow")
             }
             Self::EmptyAnswer => {
                 ("EMPTY_ANSWER", S::BAD_GATEWAY, Level::WARN, "The model wrote nothing")
@@ -366,6 +382,13 @@ impl From<EngineError> for ApiError {
                 ..Self::new(Code::QueueFull, detail)
             },
             EngineError::PromptTooLong { .. } => Self::new(Code::ContextTooLarge, detail),
+            EngineError::Unsupported(_) => Self::new(Code::LlmUnsupported, detail),
+            EngineError::LogitBias(_) => Self::new(Code::BadRequest, detail),
+            EngineError::Refused { .. } => Self::new(Code::LlmRefused, detail),
+            EngineError::Unreachable(_) | EngineError::BadAnswer(_) => {
+                Self::new(Code::LlmUnreachable, detail)
+            }
+            EngineError::TooSlow(_) => Self::new(Code::LlmTimeout, detail),
             EngineError::DeadlinePassed => Self::new(Code::DeadlinePassed, detail),
             EngineError::ShuttingDown => Self::new(Code::ShuttingDown, detail),
             EngineError::Template(_)

@@ -73,10 +73,7 @@ impl ChatTemplate {
         let marked: Vec<_> = messages
             .iter()
             .enumerate()
-            .map(|(index, message)| Message {
-                role: message.role,
-                content: format!("{OPEN}{index}{CLOSE}"),
-            })
+            .map(|(index, message)| Message::new(message.role, format!("{OPEN}{index}{CLOSE}")))
             .collect();
         let rendered = self.environment.get_template(NAME)?.render(context! {
             messages => Serde(marked),

@@ -95,6 +95,8 @@ pub(super) fn follow<P: Send + 'static>(
                     Some(Event::Started { cached_tokens, .. }) => {
                         job.receipt.prompt.cached_tokens = Some(cached_tokens);
                     }
+                    // Stories ask for neither.
+                    Some(Event::Tokens(_) | Event::ToolCalls(_)) => {}
                     Some(Event::Text(piece)) => {
                         if written.is_empty() && !is_second_try {
                             yield Step::Begun;
@@ -117,7 +119,8 @@ pub(super) fn follow<P: Send + 'static>(
             let held = held_to_schema(&job.request, &written);
             let said = held.and_then(|()| read(&written)).map_err(|reason| match finished.reason {
                 FinishReason::Length => format!("{reason}; it stopped at its limit of tokens"),
-                FinishReason::Stop => reason,
+                FinishReason::ContentFilter => format!("{reason}; a filter of the model's provider ended it"),
+                FinishReason::Stop | FinishReason::ToolCalls => reason,
             });
             match said {
                 Err(reason) if !is_second_try => match ask_again(&service, &mut job).await {

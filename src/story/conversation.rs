@@ -295,7 +295,7 @@ fn words(agent: Agent, topic: Option<String>, messages: Vec<ConversationMessage>
                 Speaker::User => Role::User,
                 Speaker::Assistant => Role::Assistant,
             };
-            conversation.extend(content.map(|content| Message { role, content: content.clone() }));
+            conversation.extend(content.map(|content| Message::new(role, content)));
         }
         Ok(conversation)
     })

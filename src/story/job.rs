@@ -464,14 +464,10 @@ impl PlannedJob {
         let mut sampling = job.profile.sampling.clone();
         sampling.seed = service.ids.sampler_seed();
         GenerateRequest {
-            client: job.client.clone(),
-            messages,
-            sampling,
-            max_tokens: job.profile.max_tokens,
-            stop: Vec::new(),
             json_schema: job.json_schema.clone(),
             prompt_lookup: job.prompt_lookup,
             deadline: Some(Instant::now() + service.settings.generation_limit),
+            ..GenerateRequest::new(job.client.clone(), messages, sampling, job.profile.max_tokens)
         }
     }
 

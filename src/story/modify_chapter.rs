@@ -165,11 +165,18 @@ impl StoryRequest for ModifyChapterRequest {
 
 /// What to say of a text that has no end.
 pub(super) fn cut_short(reason: FinishReason) -> Option<String> {
-    (reason == FinishReason::Length).then(|| {
-        "the text stopped at its limit of tokens, so its end is missing; raise the endpoint's \
-         MAX_TOKENS or LLM_N_CTX, or send less at once"
-            .to_owned()
-    })
+    let said = match reason {
+        FinishReason::Stop | FinishReason::ToolCalls => return None,
+        FinishReason::Length => {
+            "the text stopped at its limit of tokens, so its end is missing; raise the endpoint's \
+             MAX_TOKENS or LLM_N_CTX, or send less at once"
+        }
+        FinishReason::ContentFilter => {
+            "a filter of the model's provider ended the text, so its end is missing; ask in other \
+             words, or another model"
+        }
+    };
+    Some(said.to_owned())
 }
 
 /// The chapter a request is about: its own text, or the one that the story has under its number.

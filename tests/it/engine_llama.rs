@@ -42,7 +42,7 @@ fn reproducible() -> LlamaSettings {
 
 /// One engine for most tests here: loading it is the slow part. What it writes doesn't depend on
 /// which other tests run.
-fn engine() -> Arc<LlamaEngine> {
+pub(crate) fn engine() -> Arc<LlamaEngine> {
     static ENGINE: OnceLock<Mutex<Arc<LlamaEngine>>> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| {
         let engine = LlamaEngine::start(reproducible()).unwrap();
@@ -74,16 +74,8 @@ pub(crate) fn greedy() -> Sampling {
 }
 
 pub(crate) fn request(prompt: &str, max_tokens: usize) -> GenerateRequest {
-    GenerateRequest {
-        client: ClientId::default(),
-        messages: vec![Message::user(prompt)],
-        sampling: greedy(),
-        max_tokens: TokenCount::new(max_tokens),
-        stop: Vec::new(),
-        json_schema: None,
-        prompt_lookup: false,
-        deadline: None,
-    }
+    let messages = vec![Message::user(prompt)];
+    GenerateRequest::new(ClientId::default(), messages, greedy(), TokenCount::new(max_tokens))
 }
 
 /// A request whose prompt alone takes seconds to read.
@@ -92,7 +84,7 @@ fn slow_request() -> GenerateRequest {
 }
 
 /// Queues the request, waiting while other tests fill the queue.
-async fn submit(request: GenerateRequest) -> Generation {
+pub(crate) async fn submit(request: GenerateRequest) -> Generation {
     let engine = engine();
     loop {
         match engine.submit(request.clone()) {
@@ -102,7 +94,7 @@ async fn submit(request: GenerateRequest) -> Generation {
     }
 }
 
-async fn write(request: GenerateRequest) -> (String, Finished) {
+pub(crate) async fn write(request: GenerateRequest) -> (String, Finished) {
     timeout(PATIENCE * 2, submit(request).await.text()).await.unwrap().unwrap()
 }
 

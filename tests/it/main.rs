@@ -16,6 +16,7 @@ mod command_line;
 mod distil;
 mod documents;
 mod engine_batching;
+mod engine_likelihood;
 mod engine_llama;
 mod health;
 mod licences;

@@ -15,6 +15,7 @@ mod attention;
 mod batching;
 mod cache;
 mod counters;
+mod likelihood;
 mod load;
 mod lookup;
 mod queue;
@@ -41,8 +42,8 @@ use self::queue::{Abandonable, Queue, Refused};
 use self::running::Stopped;
 use self::sampler::TokenSampler;
 use super::{
-    Engine, EngineError, EngineState, EngineStatus, Event, EventSender, GenerateRequest,
-    Generation, Message,
+    Capabilities, Engine, EngineError, EngineState, EngineStatus, Event, EventSender,
+    GenerateRequest, Generation, Message,
 };
 use crate::tokens::{TokenCount, TokenCounter};
 
@@ -159,8 +160,15 @@ impl Engine for LlamaEngine {
         Ok(TokenCount::new(tokenize(&*self.shared.model()?, messages)?.len()))
     }
 
+    fn supports(&self) -> Capabilities {
+        Capabilities { tools: false, logprobs: true, json_schema: true, logit_bias: true }
+    }
+
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
         let model = self.shared.model()?;
+        if request.tools.is_some() {
+            return Err(EngineError::Unsupported(NO_TOOLS.to_owned()));
+        }
         let prompt = tokenize(&model, &request.messages)?;
         let prompt_tokens = TokenCount::new(prompt.len());
         let room = model.window.saturating_sub(prompt_tokens);
@@ -169,7 +177,7 @@ impl Engine for LlamaEngine {
         }
         let grammar = request.json_schema.as_deref();
         let grammar = grammar.map(|schema| model.grammars.matcher(schema)).transpose()?;
-        let sampler = TokenSampler::new(&model.model, &request.sampling, grammar);
+        let sampler = TokenSampler::new(&model.model, &request, grammar)?;
         let max_tokens = request.max_tokens.min(room);
         let predicted = self.shared.predicted_prefix(&prompt);
         let (generation, events) = Generation::channel(prompt_tokens, predicted, max_tokens);
@@ -179,6 +187,9 @@ impl Engine for LlamaEngine {
         Ok(generation)
     }
 }
+
+const NO_TOOLS: &str = "the model in this process can't call tools: ask without `tools`, or set \
+    LLM_PROVIDER to a server whose model can";
 
 fn tokenize(model: &LoadedModel, messages: &[Message]) -> Result<Vec<LlamaToken>, EngineError> {
     let prompt = model

@@ -8,6 +8,7 @@ use llama_cpp_2::token::LlamaToken;
 
 use super::Job;
 use super::answer::AnswerText;
+use super::likelihood::Likelihood;
 use super::lookup::PromptLookup;
 use super::tree::SequenceId;
 use super::vocabulary::Vocabulary;
@@ -25,6 +26,7 @@ pub(super) struct Running {
     last: Option<LlamaToken>,
     written: usize,
     text: AnswerText,
+    likelihood: Option<Likelihood>,
     lookup: Option<PromptLookup>,
     cached_tokens: TokenCount,
     queued: Duration,
@@ -91,6 +93,7 @@ impl Running {
             last: None,
             written: 0,
             text: AnswerText::new(&job.request.stop),
+            likelihood: job.request.logprobs.map(Likelihood::new),
             lookup: job.request.prompt_lookup.then(|| PromptLookup::new(&job.prompt)),
             cached_tokens,
             queued: job.queued_at.elapsed(),
@@ -229,10 +232,11 @@ impl Running {
         if let Some(lookup) = &mut self.lookup {
             lookup.push(token);
         }
-        let passed = self.text.push(|bytes| vocabulary.bytes(token, bytes));
-        if !passed.text.is_empty() {
-            self.job.events.send(Event::Text(passed.text));
+        if let Some(likelihood) = &mut self.likelihood {
+            likelihood.observe(token, context.get_logits_ith(logits), vocabulary);
         }
+        let passed = self.text.push(|bytes| vocabulary.bytes(token, bytes));
+        self.show(passed.text);
         if passed.stopped || self.job.sampler.is_complete() {
             return Ok(Progress::Finished(FinishReason::Stop));
         }
@@ -242,12 +246,20 @@ impl Running {
         Ok(Progress::Goes)
     }
 
+    fn show(&mut self, text: String) {
+        if text.is_empty() {
+            return;
+        }
+        if let Some(likelihood) = &mut self.likelihood {
+            self.job.events.send(Event::Tokens(likelihood.of_next(&text)));
+        }
+        self.job.events.send(Event::Text(text));
+    }
+
     /// Ends the answer; tells the tokens a second it was written with, and how long it all took.
     pub(super) fn finish(mut self, reason: FinishReason) -> (Option<f64>, Duration) {
         let rest = self.text.finish();
-        if !rest.is_empty() {
-            self.job.events.send(Event::Text(rest));
-        }
+        self.show(rest);
         let prefill = self.first_token.map_or(Duration::ZERO, |first| first - self.admitted);
         let decode = self.first_token.map_or(Duration::ZERO, |first| first.elapsed());
         let usage = Usage {

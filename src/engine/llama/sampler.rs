@@ -10,10 +10,11 @@ use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token::logit_bias::LlamaLogitBias;
 use llguidance::api::TopLevelGrammar;
 use llguidance::{Matcher, ParserFactory};
 
-use crate::engine::{EngineError, Sampling};
+use crate::engine::{EngineError, GenerateRequest, Sampling};
 
 /// How many of the last tokens written the penalties look at.
 const PENALTY_WINDOW: i32 = 64;
@@ -79,9 +80,16 @@ pub(super) struct TokenSampler {
 }
 
 impl TokenSampler {
-    pub(super) fn new(model: &LlamaModel, sampling: &Sampling, grammar: Option<Matcher>) -> Self {
-        let takes_likeliest = sampling.temperature <= 0.0 && !penalises(sampling);
-        Self { chain: chain(model, sampling), takes_likeliest, grammar }
+    pub(super) fn new(
+        model: &LlamaModel,
+        request: &GenerateRequest,
+        grammar: Option<Matcher>,
+    ) -> Result<Self, EngineError> {
+        let sampling = &request.sampling;
+        let biases = biases(model.n_vocab(), &request.logit_bias)?;
+        let takes_likeliest =
+            sampling.temperature <= 0.0 && !penalises(sampling) && biases.is_empty();
+        Ok(Self { chain: chain(model, sampling, &biases), takes_likeliest, grammar })
     }
 
     /// Chooses from the logits of the batch's entry `index`, and remembers the choice.
@@ -145,8 +153,28 @@ fn penalises(sampling: &Sampling) -> bool {
         || sampling.frequency_penalty != 0.0
 }
 
-fn chain(model: &LlamaModel, sampling: &Sampling) -> LlamaSampler {
-    let mut samplers = Vec::with_capacity(6);
+/// As llama.cpp takes them, which passes over tokens that don't exist without a word.
+fn biases(vocabulary: i32, wanted: &[(u32, f32)]) -> Result<Vec<LlamaLogitBias>, EngineError> {
+    let bias = |&(token, bias): &(u32, f32)| match i32::try_from(token) {
+        Ok(known) if known < vocabulary && bias.is_finite() => {
+            Ok(LlamaLogitBias::new(LlamaToken(known), bias))
+        }
+        Ok(known) if known < vocabulary => {
+            Err(EngineError::LogitBias(format!("the bias of token {token} is no number")))
+        }
+        _ => Err(EngineError::LogitBias(format!(
+            "there is no token {token}; the model's tokens are 0 to {}",
+            vocabulary - 1
+        ))),
+    };
+    wanted.iter().map(bias).collect()
+}
+
+fn chain(model: &LlamaModel, sampling: &Sampling, biases: &[LlamaLogitBias]) -> LlamaSampler {
+    let mut samplers = Vec::with_capacity(7);
+    if !biases.is_empty() {
+        samplers.push(LlamaSampler::logit_bias(model.n_vocab(), biases));
+    }
     if penalises(sampling) {
         samplers.push(LlamaSampler::penalties(
             model.n_vocab(),

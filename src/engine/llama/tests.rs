@@ -35,25 +35,18 @@ fn settings() -> LlamaSettings {
 }
 
 fn request() -> GenerateRequest {
-    GenerateRequest {
-        client: ClientId::default(),
-        messages: vec![Message::user("Tell a tale of a fox.")],
-        sampling: Sampling {
-            temperature: 0.0,
-            top_p: 1.0,
-            top_k: 0,
-            min_p: 0.0,
-            repeat_penalty: 1.0,
-            presence_penalty: 0.0,
-            frequency_penalty: 0.0,
-            seed: 1,
-        },
-        max_tokens: TokenCount::new(5),
-        stop: Vec::new(),
-        json_schema: None,
-        prompt_lookup: false,
-        deadline: None,
-    }
+    let sampling = Sampling {
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        min_p: 0.0,
+        repeat_penalty: 1.0,
+        presence_penalty: 0.0,
+        frequency_penalty: 0.0,
+        seed: 1,
+    };
+    let messages = vec![Message::user("Tell a tale of a fox.")];
+    GenerateRequest::new(ClientId::default(), messages, sampling, TokenCount::new(5))
 }
 
 #[tokio::test]

@@ -76,6 +76,11 @@ impl Vocabulary {
         self.model.vocab().token_to_piece_into(token, into, false, KEEP_SPACES);
     }
 
+    /// How the token is spelled, control tokens too.
+    pub(super) fn spelling(&self, token: LlamaToken) -> Vec<u8> {
+        self.model.vocab().token_to_piece(token, true, None)
+    }
+
     pub(super) fn ends_generation(&self, token: LlamaToken) -> bool {
         self.model.vocab().is_eog(token)
     }
