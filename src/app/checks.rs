@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::distil;
 use crate::embedding::MiniLm;
 use crate::engine::llama::{LlamaEngine, inspect_model_file};
+use crate::engine::remote::RemoteSettings;
 use crate::engine::{Engine, EngineState};
 use crate::http;
 use crate::models;
@@ -112,6 +113,9 @@ fn database(config: &Config) -> Check {
 
 async fn model(config: &Config, depth: Depth) -> Check {
     const WHAT: &str = "model";
+    if let Some(settings) = super::remote_settings(config) {
+        return remote_model(settings, depth).await;
+    }
     let Some(path) = super::model_path(config) else {
         return Check::new(WHAT, Verdict::Warning, super::missing_model().to_string());
     };
@@ -125,7 +129,28 @@ async fn model(config: &Config, depth: Depth) -> Check {
         Ok(engine) => engine,
         Err(error) => return Check::new(WHAT, Verdict::Warning, error.to_string()),
     };
-    let status = wait_until_loaded(&engine, |_| {}).await;
+    loaded(&engine).await
+}
+
+/// Looks whether a server answers that runs the model; asks it nothing that costs.
+async fn remote_model(settings: RemoteSettings, depth: Depth) -> Check {
+    const WHAT: &str = "model";
+    let place = format!("{} at {}", settings.model, settings.base_url);
+    if depth == Depth::Quick {
+        return Check::new(WHAT, Verdict::Ok, place);
+    }
+    match super::start_remote(settings, Clock::system()) {
+        Ok(engine) => {
+            let found = loaded(&engine).await;
+            Check { detail: format!("{place}: {}", found.detail), ..found }
+        }
+        Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
+    }
+}
+
+async fn loaded(engine: &dyn Engine) -> Check {
+    const WHAT: &str = "model";
+    let status = wait_until_loaded(engine, |_| {}).await;
     match (status.state, status.window) {
         (EngineState::Ready, Some(window)) => {
             let name = status.model.unwrap_or_default();

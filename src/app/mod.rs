@@ -13,15 +13,17 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::settings::{HttpParts, log_settings};
+pub use self::settings::{HttpParts, log_settings, remote as remote_settings};
 pub use self::shutdown::signals;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::distil::Distiller;
 use crate::embedding::LazyEmbedder;
 use crate::engine::llama::{LlamaEngine, LlamaSettings};
+use crate::engine::remote::{RemoteEngine, RemoteSettings};
 use crate::engine::{Engine, EngineError};
 use crate::http::{self, AppState, HttpSettings, Lifecycle};
 use crate::ids::Ids;
@@ -58,7 +60,7 @@ impl Parts {
         let clock = Clock::system();
         let store = Store::open(&config.server.db_path)?;
         Ok(Self {
-            engine: Arc::new(start_engine(config, clock.clone())?),
+            engine: start_engine(config, clock.clone())?,
             prompts: Arc::new(prompts),
             store: Some(store),
             ids: Ids::unpredictable(clock.clone()),
@@ -165,12 +167,20 @@ pub fn model_path(config: &Config) -> Option<PathBuf> {
     config.engine.model_path.clone().or_else(fetched)
 }
 
-fn start_engine(config: &Config, clock: Clock) -> anyhow::Result<LlamaEngine> {
+fn start_engine(config: &Config, clock: Clock) -> anyhow::Result<Arc<dyn Engine>> {
+    if let Some(settings) = settings::remote(config) {
+        return Ok(Arc::new(start_remote(settings, clock)?));
+    }
     let Some(model_path) = model_path(config) else {
-        return Ok(LlamaEngine::absent(NO_MODEL));
+        return Ok(Arc::new(LlamaEngine::absent(NO_MODEL)));
     };
-    LlamaEngine::start(llama_settings(config, model_path, clock))
-        .context("no thread for the engine")
+    let engine = LlamaEngine::start(llama_settings(config, model_path, clock));
+    Ok(Arc::new(engine.context("no thread for the engine")?))
+}
+
+fn start_remote(settings: RemoteSettings, clock: Clock) -> anyhow::Result<RemoteEngine> {
+    let runtime = Handle::try_current().context("remote engines need a runtime")?;
+    Ok(RemoteEngine::start(settings, clock, runtime)?)
 }
 
 const NO_MODEL: &str = "no model is configured: run `rhapsode models pull smollm2-135m-instruct`, \

@@ -9,6 +9,7 @@ use crate::context::{AllocationMode, LayerBudgets, OverflowStrategy, Priority};
 use crate::distil::{ChosenMethod, DistilSettings, Temperatures};
 use crate::engine::Sampling;
 use crate::engine::llama::FlashAttention;
+use crate::engine::remote::{Provider, RemoteSettings};
 use crate::http::{HttpSettings, TokenLimits};
 use crate::story::{Levels, PhaseValidation, Presence, Priorities, Profiles, StorySettings};
 use crate::telemetry::LogSettings;
@@ -130,7 +131,7 @@ pub(super) fn distil(config: &Config) -> DistilSettings {
         },
         cache_entries: distillation.distillation_cache_entries as usize,
         deadline: Duration::from_secs(distillation.distillation_timeout_seconds),
-        side_by_side: config.engine.llm_parallel,
+        side_by_side: side_by_side(config),
     }
 }
 
@@ -188,6 +189,39 @@ fn sampling(config: &Config, temperature: f32) -> Sampling {
         frequency_penalty: 0.0,
         seed: 0,
     }
+}
+
+/// Requests that make sense at the same time.
+fn side_by_side(config: &Config) -> usize {
+    match config.remote.llm_provider {
+        config::Provider::Llama => config.engine.llm_parallel,
+        _ => config.remote.llm_max_in_flight,
+    }
+}
+
+/// The server that runs the model, where that isn't this process.
+pub fn remote(config: &Config) -> Option<RemoteSettings> {
+    let remote = &config.remote;
+    let provider = match remote.llm_provider {
+        config::Provider::Llama => return None,
+        config::Provider::Openai => Provider::OpenAi,
+        config::Provider::Ollama => Provider::Ollama,
+        config::Provider::Gemini => Provider::Gemini,
+    };
+    Some(RemoteSettings {
+        provider,
+        // The configuration was refused without them.
+        base_url: remote.base_url()?,
+        model: remote.model()?.to_owned(),
+        api_key: remote.api_key().cloned(),
+        window: config.engine.llm_n_ctx.into(),
+        max_in_flight: remote.llm_max_in_flight,
+        queue_size: config.engine.llm_queue_size,
+        connect_timeout: Duration::from_secs(remote.llm_connect_timeout_seconds),
+        first_token_timeout: Duration::from_secs(remote.llm_first_token_timeout_seconds),
+        stall_timeout: Duration::from_secs(remote.llm_stall_timeout_seconds),
+        retries: remote.llm_retries,
+    })
 }
 
 pub(super) fn flash_attention(choice: config::FlashAttention) -> FlashAttention {

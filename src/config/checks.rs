@@ -1,7 +1,7 @@
 //! What no single setting shows: settings that contradict each other, and those that are legal
 //! together but likely not meant.
 
-use super::Config;
+use super::{Config, Provider};
 
 /// What was found, and the settings it is about.
 pub(super) struct Finding {
@@ -11,10 +11,13 @@ pub(super) struct Finding {
 
 /// Settings that can't hold at once.
 pub(super) fn contradictions(config: &Config) -> Vec<Finding> {
-    [buffer_within_window(config), layers_within_budget(config), thresholds_in_order(config)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let mut contradictions: Vec<_> =
+        [buffer_within_window(config), layers_within_budget(config), thresholds_in_order(config)]
+            .into_iter()
+            .flatten()
+            .collect();
+    contradictions.extend(provider_has_what_it_needs(config));
+    contradictions
 }
 
 /// Settings that can hold at once, though hardly anyone would want it.
@@ -85,6 +88,37 @@ fn thresholds_in_order(config: &Config) -> Option<Finding> {
              lower the first, or raise the second"
         ),
     })
+}
+
+fn provider_has_what_it_needs(config: &Config) -> Vec<Finding> {
+    let remote = &config.remote;
+    let provider = remote.llm_provider;
+    let mut missing = Vec::new();
+    let mut needs = |names: &'static [&'static str], text: String| {
+        missing.push(Finding { names, text });
+    };
+    if provider == Provider::Llama {
+        return missing;
+    }
+    if remote.base_url().is_none() {
+        let text = "LLM_PROVIDER is openai, and LLM_BASE_URL is unset: set it to the server's URL, \
+                    such as https://api.openai.com/v1 or http://127.0.0.1:8000/v1";
+        needs(&["LLM_PROVIDER", "LLM_BASE_URL"], text.to_owned());
+    }
+    if remote.model().is_none() {
+        let text =
+            format!("LLM_PROVIDER is {provider}, and LLM_MODEL is unset: set it to a model's name");
+        needs(&["LLM_PROVIDER", "LLM_MODEL"], text);
+    }
+    let wants_key = remote.base_url().is_some_and(|url| url.contains("//api.openai.com"));
+    if remote.api_key().is_none() && provider == Provider::Gemini {
+        let text = "LLM_PROVIDER is gemini, and there is no key: set GEMINI_API_KEY or LLM_API_KEY";
+        needs(&["LLM_PROVIDER", "GEMINI_API_KEY", "LLM_API_KEY"], text.to_owned());
+    } else if remote.api_key().is_none() && wants_key {
+        let text = "LLM_BASE_URL is OpenAI's, and LLM_API_KEY is unset: set it to your key";
+        needs(&["LLM_BASE_URL", "LLM_API_KEY"], text.to_owned());
+    }
+    missing
 }
 
 fn debug_for_strangers(config: &Config) -> Option<Finding> {

@@ -63,6 +63,18 @@ choices! {
         Off = "off" | "false",
     }
 
+    /// Who runs the model.
+    Provider {
+        /// llama.cpp, in this process.
+        Llama = "llama" | "llama.cpp" | "local",
+        /// A server that speaks OpenAI's language.
+        Openai = "openai" | "vllm",
+        /// An Ollama server.
+        Ollama = "ollama",
+        /// Google's Gemini.
+        Gemini = "gemini" | "google",
+    }
+
     /// The least important events that the log shows.
     LogLevel {
         /// Everything but prompts and outputs, which `LLM_VERBOSE_GENERATION` adds.

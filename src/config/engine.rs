@@ -26,7 +26,8 @@ section! {
     hf_token: Option<Secret> = None;
 
     /// Size of the model's context window, in tokens: prompt and answer together. Larger windows
-    /// take more memory.
+    /// take more memory. Where `LLM_PROVIDER` is another server, this is its model's window, which
+    /// nobody checks.
     llm_n_ctx: u32 = 4096, within(256, 1_048_576), also(&["MODEL_CONTEXT_SIZE"]);
 
     /// Number of the model's layers that are put on the GPU: -1 all, 0 none.

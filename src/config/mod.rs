@@ -19,6 +19,7 @@ mod layers;
 mod reading;
 pub mod reference;
 pub mod registry;
+mod remote;
 mod section;
 mod server;
 mod sources;
@@ -35,13 +36,14 @@ pub use agents::Agents;
 pub use archive::Archive;
 pub use choice::{
     AllocationMode, DistillationMethod, FlashAttention, LogFormat, LogLevel, OverflowStrategy,
-    TokenizerChoice,
+    Provider, TokenizerChoice,
 };
 pub use context::Context;
 pub use distillation::Distillation;
 pub use engine::Engine;
 pub use faults::{ConfigFault, ConfigFaults};
 pub use registry::{Effect, registry};
+pub use remote::Remote;
 pub use server::Server;
 pub use sources::{Source, Sources};
 pub use validation::Validation;
@@ -52,6 +54,7 @@ pub use value::{ByteCount, Kind, Secret};
 pub struct Config {
     pub server: Server,
     pub engine: Engine,
+    pub remote: Remote,
     pub context: Context,
     pub agents: Agents,
     pub distillation: Distillation,
@@ -134,6 +137,7 @@ impl Config {
         Self {
             server: Server::visit(visitor),
             engine: Engine::visit(visitor),
+            remote: Remote::visit(visitor),
             context: Context::visit(visitor),
             agents: Agents::visit(visitor),
             distillation: Distillation::visit(visitor),

@@ -154,6 +154,13 @@ impl EventSender {
         }
     }
 
+    /// Waits until the reader has room, for senders that can wait; a reader who left has.
+    pub(crate) async fn send_when_there_is_room(&self, event: Event) {
+        if self.sender.send(event).await.is_err() {
+            self.cancel.cancel();
+        }
+    }
+
     /// Whether nobody waits for the answer any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled() || self.sender.is_closed()

@@ -1,5 +1,5 @@
 //! The room of models that write: one trait, its requests and its events. What happens behind the
-//! trait (a thread with llama.cpp, a script in a test, later a remote server) is not seen outside.
+//! trait (a thread with llama.cpp, a remote server, a script in a test) is not seen outside.
 //!
 //! Invariants every engine keeps:
 //! - [`Engine::submit`] never waits for other requests: it queues, or refuses with the reason.
@@ -10,9 +10,11 @@
 mod error;
 mod generation;
 pub mod llama;
+pub mod remote;
 mod request;
 pub mod scripted;
 mod stop;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +86,17 @@ pub struct EngineStatus {
     /// What is wrong and what to do, while `failed` or `absent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The last failure of a remote server, however it goes now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<SeenError>,
+}
+
+/// A failure and when it was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SeenError {
+    pub message: String,
+    /// RFC 3339, UTC.
+    pub at: String,
 }
 
 /// What an engine counted since it started.

@@ -47,6 +47,7 @@ impl ScriptedEngine {
             counters: EngineCounters::default(),
             progress: None,
             error: None,
+            last_error: None,
         };
         let engine = Self {
             calls: sender,

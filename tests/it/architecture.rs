@@ -33,7 +33,8 @@ const TECHNOLOGIES: &[(&str, &[&str])] = &[
     ("candle_transformers", &["embedding"]),
     ("tiktoken_rs", &["tokens"]),
     ("clap", &["cli", "main"]),
-    ("reqwest", &["models"]),
+    ("reqwest", &["models", "engine/remote"]),
+    ("sse_stream", &["engine/remote"]),
 ];
 
 fn source_files() -> Vec<(String, String)> {

@@ -95,10 +95,10 @@ async fn drafted_tokens_and_those_held_to_a_schema_have_likelihoods_too() {
     let (drafted, tokens, _) =
         with_logprobs(GenerateRequest { prompt_lookup: true, ..asked }).await;
     assert_eq!((&drafted, tokens.len()), (&plain, expected.len()));
-    let near = |(one, other): (&TokenLogprob, &TokenLogprob)| (one.logprob - other.logprob).abs();
-    assert!(
-        tokens.iter().zip(&expected).all(|pair| pair.0.token == pair.1.token && near(pair) < 0.1)
-    );
+    for (token, expected) in tokens.iter().zip(&expected) {
+        assert_eq!(token.token, expected.token);
+        assert!((token.logprob - expected.logprob).abs() < 0.1, "{token:?} {expected:?}");
+    }
 
     let schema = json!({
         "type": "object",

@@ -16,13 +16,13 @@ use llama_cpp_2::token::LlamaToken;
 use super::attention::{Attention, AttentionChoice, common};
 use super::cache::Beginning;
 use super::load::LoadedModel;
-use super::queue::fair_order;
 use super::running::{Portion, PortionKind, Progress, Running, Stopped};
 use super::states::FoundState;
 use super::threads::{ThreadGovernor, with_threads};
 use super::tree::{CellChange, SequenceId};
 use super::{Job, Rate, Shared};
 use crate::engine::EngineError;
+use crate::engine::turns::fair_order;
 
 /// Tokens of one batch.
 pub(super) const BATCH: usize = 512;

@@ -246,6 +246,7 @@ impl Shared {
             counters: self.counters.read(),
             progress: None,
             error: None,
+            last_error: None,
         };
         match &*self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
             Phase::Loading { progress } => status.progress = Some(*progress),
