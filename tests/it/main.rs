@@ -23,6 +23,7 @@ mod licences;
 mod novel;
 mod real_model;
 mod receipts;
+mod remote;
 mod support;
 mod table_one;
 mod tokens;

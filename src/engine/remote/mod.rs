@@ -217,6 +217,8 @@ impl Engine for RemoteEngine {
             return Err(EngineError::PromptTooLong { prompt: prompt_tokens, window });
         }
         let max_tokens = request.max_tokens.min(room);
+        // What can't be written is refused at once.
+        self.shared.language.call(&request, max_tokens)?;
         let line = self.places.line_up(request.client.clone());
         let turn = line.map_err(|waiting| self.full(waiting))?;
         let (generation, events) = Generation::channel(prompt_tokens, TokenCount::ZERO, max_tokens);

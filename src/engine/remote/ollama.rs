@@ -33,7 +33,8 @@ impl Ollama {
             "repeat_penalty": decimal(sampling.repeat_penalty),
             "presence_penalty": decimal(sampling.presence_penalty),
             "frequency_penalty": decimal(sampling.frequency_penalty),
-            "seed": sampling.seed,
+            // The largest number of 32 bits means any seed.
+            "seed": sampling.seed & i32::MAX.cast_unsigned(),
         });
         if !request.stop.is_empty() {
             options["stop"] = json!(request.stop);
