@@ -208,12 +208,15 @@ pub fn remote(config: &Config) -> Option<RemoteSettings> {
         config::Provider::Ollama => Provider::Ollama,
         config::Provider::Gemini => Provider::Gemini,
     };
+    let gemini = provider == Provider::Gemini;
+    let key = remote.llm_api_key.clone();
+    let model = remote.llm_model.clone();
     Some(RemoteSettings {
         provider,
-        // The configuration was refused without them.
-        base_url: remote.base_url()?,
-        model: remote.model()?.to_owned(),
-        api_key: remote.api_key().cloned(),
+        // The configuration was refused without address and model.
+        base_url: base_url(remote)?,
+        model: model.or_else(|| gemini.then(|| remote.gemini_model.clone()))?,
+        api_key: if gemini { key.or_else(|| remote.gemini_api_key.clone()) } else { key },
         window: config.engine.llm_n_ctx.into(),
         max_in_flight: remote.llm_max_in_flight,
         queue_size: config.engine.llm_queue_size,
@@ -222,6 +225,23 @@ pub fn remote(config: &Config) -> Option<RemoteSettings> {
         stall_timeout: Duration::from_secs(remote.llm_stall_timeout_seconds),
         retries: remote.llm_retries,
     })
+}
+
+fn base_url(remote: &config::Remote) -> Option<String> {
+    const PORT: &str = ":11434";
+    let host = remote.ollama_host.as_str();
+    let usual = || match remote.llm_provider {
+        config::Provider::Llama | config::Provider::Openai => None,
+        config::Provider::Ollama if host.contains("://") => Some(host.to_owned()),
+        // As Ollama's own tools read it.
+        config::Provider::Ollama => {
+            Some(format!("http://{host}{}", if host.contains(':') { "" } else { PORT }))
+        }
+        config::Provider::Gemini => {
+            Some("https://generativelanguage.googleapis.com/v1beta".to_owned())
+        }
+    };
+    remote.llm_base_url.clone().or_else(usual)
 }
 
 pub(super) fn flash_attention(choice: config::FlashAttention) -> FlashAttention {
@@ -281,5 +301,45 @@ pub fn log_settings(config: &Config) -> LogSettings {
         },
         json: config.server.log_format == config::LogFormat::Json,
         generations: config.engine.llm_verbose_generation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote_of(pairs: &[(&str, &str)]) -> RemoteSettings {
+        remote(&Config::from_pairs(pairs).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn ollama_is_where_its_own_variable_says_unless_ours_does() {
+        for (host, url) in [
+            ("localhost", "http://localhost:11434"),
+            ("box:8080", "http://box:8080"),
+            ("https://box/ollama", "https://box/ollama"),
+        ] {
+            let pairs = [("LLM_PROVIDER", "ollama"), ("MODEL_NAME", "m"), ("OLLAMA_HOST", host)];
+            assert_eq!(remote_of(&pairs).base_url, url);
+            let ours = [&pairs[..], &[("LLM_BASE_URL", "http://other:1")]].concat();
+            assert_eq!(remote_of(&ours).base_url, "http://other:1");
+        }
+    }
+
+    #[test]
+    fn gemini_goes_by_its_own_names_unless_ours_are_set() {
+        let pairs = [("LLM_PROVIDER", "gemini"), ("GEMINI_API_KEY", "theirs")];
+        let settings = remote_of(&pairs);
+        assert_eq!(settings.model, "gemini-1.5-pro");
+        assert_eq!(settings.api_key.unwrap().expose(), "theirs");
+        let ours = [&pairs[..], &[("LLM_API_KEY", "ours"), ("LLM_MODEL", "gemini-2.5-flash")]];
+        let settings = remote_of(&ours.concat());
+        assert_eq!(settings.model, "gemini-2.5-flash");
+        assert_eq!(settings.api_key.unwrap().expose(), "ours");
+    }
+
+    #[test]
+    fn without_a_provider_the_model_runs_here() {
+        assert!(remote(&Config::default()).is_none());
     }
 }

@@ -100,23 +100,28 @@ fn provider_has_what_it_needs(config: &Config) -> Vec<Finding> {
     if provider == Provider::Llama {
         return missing;
     }
-    if remote.base_url().is_none() {
+    let model_is_needed = provider != Provider::Gemini;
+    if provider == Provider::Openai && remote.llm_base_url.is_none() {
         let text = "LLM_PROVIDER is openai, and LLM_BASE_URL is unset: set it to the server's URL, \
                     such as https://api.openai.com/v1 or http://127.0.0.1:8000/v1";
         needs(&["LLM_PROVIDER", "LLM_BASE_URL"], text.to_owned());
     }
-    if remote.model().is_none() {
+    if model_is_needed && remote.llm_model.is_none() {
         let text =
             format!("LLM_PROVIDER is {provider}, and LLM_MODEL is unset: set it to a model's name");
         needs(&["LLM_PROVIDER", "LLM_MODEL"], text);
     }
-    let wants_key = remote.base_url().is_some_and(|url| url.contains("//api.openai.com"));
-    if remote.api_key().is_none() && provider == Provider::Gemini {
-        let text = "LLM_PROVIDER is gemini, and there is no key: set GEMINI_API_KEY or LLM_API_KEY";
-        needs(&["LLM_PROVIDER", "GEMINI_API_KEY", "LLM_API_KEY"], text.to_owned());
-    } else if remote.api_key().is_none() && wants_key {
-        let text = "LLM_BASE_URL is OpenAI's, and LLM_API_KEY is unset: set it to your key";
-        needs(&["LLM_BASE_URL", "LLM_API_KEY"], text.to_owned());
+    let asks_openai =
+        remote.llm_base_url.as_ref().is_some_and(|url| url.contains("//api.openai.com"));
+    if remote.llm_api_key.is_none() {
+        if provider == Provider::Gemini && remote.gemini_api_key.is_none() {
+            let text =
+                "LLM_PROVIDER is gemini, and there is no key: set GEMINI_API_KEY or LLM_API_KEY";
+            needs(&["LLM_PROVIDER", "GEMINI_API_KEY", "LLM_API_KEY"], text.to_owned());
+        } else if provider == Provider::Openai && asks_openai {
+            let text = "LLM_BASE_URL is OpenAI's, and LLM_API_KEY is unset: set it to your key";
+            needs(&["LLM_BASE_URL", "LLM_API_KEY"], text.to_owned());
+        }
     }
     missing
 }

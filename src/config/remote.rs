@@ -9,7 +9,7 @@ section! {
     Remote, "remote";
 
     /// Who runs the model: `llama` this process, `openai` any server that speaks OpenAI's language
-    /// (OpenAI, vLLM, llama-server, LM Studio, OpenRouter and many more), `ollama` an Ollama server,
+    /// (OpenAI, vLLM, llama-server and many more), `ollama` an Ollama server,
     /// `gemini` Google. With any but `llama` the settings of `[engine]` about files, layers, threads
     /// and the cache have no meaning, and `LLM_N_CTX` is the window of the provider's model, which
     /// no provider tells: set it to what its model has.
@@ -82,56 +82,9 @@ fn is_name(name: &str) -> bool {
         && !name.split('/').any(|part| matches!(part, "" | "." | ".."))
 }
 
-impl Remote {
-    /// The provider's URL, where there is one.
-    pub fn base_url(&self) -> Option<String> {
-        let given = self.llm_base_url.clone();
-        let usual = || match self.llm_provider {
-            Provider::Llama | Provider::Openai => None,
-            Provider::Ollama if self.ollama_host.contains("://") => Some(self.ollama_host.clone()),
-            Provider::Ollama => {
-                const PORT: &str = ":11434";
-                let port = if self.ollama_host.contains(':') { "" } else { PORT };
-                Some(format!("http://{}{port}", self.ollama_host))
-            }
-            Provider::Gemini => Some("https://generativelanguage.googleapis.com/v1beta".to_owned()),
-        };
-        given.or_else(usual)
-    }
-
-    /// The key to send, where there is one.
-    pub fn api_key(&self) -> Option<&Secret> {
-        let of_gemini = || self.gemini_api_key.as_ref();
-        let key = self.llm_api_key.as_ref();
-        if self.llm_provider == Provider::Gemini { key.or_else(of_gemini) } else { key }
-    }
-
-    /// The model's name at the provider, where there is one.
-    pub fn model(&self) -> Option<&str> {
-        let of_gemini = || (self.llm_provider == Provider::Gemini).then_some(&*self.gemini_model);
-        self.llm_model.as_deref().or_else(of_gemini)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::config::Config;
-
-    fn base_url(pairs: &[(&str, &str)]) -> Option<String> {
-        Config::from_pairs(pairs).unwrap().remote.base_url()
-    }
-
-    #[test]
-    fn ollama_is_where_its_own_variable_says() {
-        for (host, url) in [
-            ("localhost", "http://localhost:11434"),
-            ("box:8080", "http://box:8080"),
-            ("https://box/ollama", "https://box/ollama"),
-        ] {
-            let named = [("LLM_PROVIDER", "ollama"), ("LLM_MODEL", "m"), ("OLLAMA_HOST", host)];
-            assert_eq!(base_url(&named).unwrap(), url);
-        }
-    }
 
     #[test]
     fn what_a_provider_needs_is_asked_for_by_name() {

@@ -54,6 +54,7 @@ pub trait Engine: Send + Sync + 'static {
 
 /// What an engine can do beyond writing text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands alone, and none rules out another")]
 pub struct Capabilities {
     /// Its model may call [`Tools`].
     pub tools: bool,

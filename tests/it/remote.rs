@@ -544,11 +544,12 @@ async fn a_full_line_refuses_with_when_to_come_back() {
 
 #[tokio::test]
 async fn nonsense_from_a_server_is_an_error_and_nothing_worse() {
+    type Answers = fn(usize) -> Response;
     fn flood(piece: impl Fn() -> Vec<u8> + Send + 'static) -> Response {
         let endless = streams::repeat_with(move || Ok::<_, String>(Bytes::from(piece())));
         ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(endless)).into_response()
     }
-    let cases: [(&str, fn(usize) -> Response); 6] = [
+    let cases: [(&str, Answers); 6] = [
         ("an endless line", |_| flood(|| vec![b'a'; 1 << 16])),
         ("endless text", |_| flood(|| said(&"word ".repeat(1000)).into_bytes())),
         ("no JSON", |_| events("data: {\"choices\": [\n\n")),

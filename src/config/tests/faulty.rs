@@ -9,11 +9,11 @@ fn all_faults_are_reported_at_once() {
         .toml("llm_n_cxt = 1\nlog_level = \"loud\"\n[server]\nport = 70000\nllm_top_k = 3\n")
         .dotenv("LLM_TOP_P=2\nCONTEXT_LAYER_C_TOKENS=14000\n")
         .environment(&[("MODEL_THREADS", "0"), ("DEBUG", "maybe"), ("API_V1_STR", "/api/")])
-        .overrides(&[("LLM_MODE", "x"), ("CONTEXT_OVERFLOW_STRATEGY", "explode")]);
+        .overrides(&[("LLM_COLOUR_OF_INK", "x"), ("CONTEXT_OVERFLOW_STRATEGY", "explode")]);
     insta::assert_snapshot!(files.faults(), @r#"
     llm_n_cxt (rhapsode.toml): no such setting; did you mean LLM_N_CTX?
     server.llm_top_k (rhapsode.toml): belongs in the table [engine], or above all tables
-    LLM_MODE (command line): no such setting
+    LLM_COLOUR_OF_INK (command line): no such setting
     PORT = "70000" (rhapsode.toml): must be a whole number from 0 to 65535
     API_V1_STR = "/api/" (environment): must be a path such as /api/v1: letters, digits and -._~ between single slashes, none at the end
     DEBUG = "maybe" (environment): must be true or false (1/0, yes/no and on/off do too)
@@ -90,7 +90,7 @@ fn a_typo_is_answered_with_the_likely_name() {
         ("LLM_NCTX", Some("LLM_N_CTX")),
         ("context_max_token", Some("CONTEXT_MAX_TOKENS")),
         ("MODEL_THREAD", Some("MODEL_THREADS")),
-        ("GEMINI_API_KEY", None),
+        ("CHROMA_SERVER", None),
         ("POSTGRES_URL", None),
         ("PATH", None),
         ("", None),

@@ -43,12 +43,13 @@ fn every_alias_sets_its_setting() {
         ("FASTAPI_PORT", "PORT", "9"),
         ("MODEL_CONTEXT_SIZE", "LLM_N_CTX", "512"),
         ("MODEL_THREADS", "LLM_N_THREADS", "2"),
+        ("MODEL_NAME", "LLM_MODEL", "qwen:7b"),
     ] {
         let config = files().environment(&[(alias, value)]).load();
         assert_eq!(in_use(&config, name).value, value, "{alias}");
     }
     let aliases = registry().settings.iter().map(|setting| setting.aliases.len());
-    assert_eq!(aliases.sum::<usize>(), 6);
+    assert_eq!(aliases.sum::<usize>(), 7);
 }
 
 #[test]

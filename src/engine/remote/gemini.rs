@@ -160,12 +160,15 @@ struct Feedback {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct WireUsage {
-    prompt_token_count: Option<usize>,
-    cached_content_token_count: Option<usize>,
-    candidates_token_count: Option<usize>,
-    thoughts_token_count: Option<usize>,
+    #[serde(rename = "promptTokenCount")]
+    prompt: Option<usize>,
+    #[serde(rename = "cachedContentTokenCount")]
+    cached: Option<usize>,
+    #[serde(rename = "candidatesTokenCount")]
+    answer: Option<usize>,
+    #[serde(rename = "thoughtsTokenCount")]
+    thoughts: Option<usize>,
 }
 
 struct GeminiReader;
@@ -180,11 +183,11 @@ impl Reader for GeminiReader {
         }
         let mut pieces = Vec::new();
         if let Some(usage) = chunk.usage_metadata {
-            let thoughts = usage.thoughts_token_count.unwrap_or(0);
+            let thoughts = usage.thoughts.unwrap_or(0);
             pieces.push(Piece::Usage(Told {
-                prompt: usage.prompt_token_count,
-                cached: usage.cached_content_token_count,
-                completion: usage.candidates_token_count.map(|said| said + thoughts),
+                prompt: usage.prompt,
+                cached: usage.cached,
+                completion: usage.answer.map(|said| said + thoughts),
             }));
         }
         let candidate = chunk.candidates.into_iter().flatten().next();
