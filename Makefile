@@ -7,15 +7,18 @@
 #   CARGO_TARGET_DIR  where builds go (default: target)
 #   MODELS_DIR        where models go (default: models)
 #   LLAMA_SERVER      a llama-server to measure the engine beside
+#   GOEMOTIONS        folder with GoEmotions to measure emotions on
+#   LOCOMO            conversations to measure the memory with
 
 SHELL := /bin/sh
 CARGO ?= cargo
 FEATURES ?=
+LOCOMO ?=
 PORTABLE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint demo models bench bench-engine prepare
+.PHONY: help run build test test-clients lint demo models bench bench-engine bench-emotion bench-memory prepare
 
 # Read by the shell, when a recipe runs.
 target_dir = $${CARGO_TARGET_DIR:-target}
@@ -45,6 +48,10 @@ test: prepare ## run every test, with the real small models
 	$(tested_models) $(CARGO) run --locked $(features) -- models pull --default
 	$(tested_models) $(CARGO) test --locked $(features) $(ARGS)
 
+test-clients: build ## run OpenAI's own Python and Node clients against the server (needs python3 and npm)
+	@$(rhapsode) models pull --default
+	@sh tests/clients/run.sh $(rhapsode)
+
 lint: prepare ## check format, lints, docs and generated schemas
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked $(features) -- -D warnings
@@ -67,6 +74,14 @@ bench: prepare ## measure, with the real small models
 bench-engine: prepare ## measure the engine, beside the llama-server that LLAMA_SERVER=path names
 	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
 	$(tested_models) $(CARGO) bench --locked --profile release --bench engine $(features) -- $(ARGS)
+
+bench-emotion: prepare ## measure emotions, on GoEmotions where GOEMOTIONS=folder is set
+	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
+	$(tested_models) $(CARGO) bench --locked --profile release --bench emotion $(features) -- $(ARGS)
+
+bench-memory: prepare ## measure what a talk's memory finds, in the conversations that LOCOMO=path names
+	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
+	$(tested_models) LOCOMO="$(LOCOMO)" $(CARGO) bench --locked --profile release --bench memory $(features) -- $(ARGS)
 
 prepare: ## install what the build needs (compiler, cmake, libclang, pip), or say how
 	@sh scripts/prepare.sh

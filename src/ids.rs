@@ -58,6 +58,11 @@ impl Ids {
         ReceiptId(self.uuid())
     }
 
+    /// A name for a session that the client doesn't name.
+    pub fn session(&self) -> String {
+        self.uuid().to_string()
+    }
+
     /// A seed for the sampler of a request that names none.
     pub fn sampler_seed(&self) -> u32 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u32()

@@ -11,6 +11,12 @@ pub mod config;
 pub mod http;
 // What a writer's request means: the container, its elements, one file a job.
 pub mod story;
+// One turn of talk: identify, feel, recall, assemble, speak, remember.
+pub mod chat;
+// What is remembered of talks: working memory, recall, summaries, facts.
+pub mod memory;
+// Seven emotions and importance.
+pub mod emotion;
 // The roles: profile, prompts, parsing.
 pub mod agents;
 // What the model sees, and the receipt that says why: filter, rank, budget, pack. Pure.
@@ -34,4 +40,5 @@ pub mod store;
 
 pub mod clock;
 pub mod ids;
+pub mod metrics;
 pub mod telemetry;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::agents;
+use crate::chat;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::distil;
@@ -12,7 +13,6 @@ use crate::engine::llama::{LlamaEngine, inspect_model_file};
 use crate::engine::remote::RemoteSettings;
 use crate::engine::{Engine, EngineState};
 use crate::http;
-use crate::models;
 use crate::prompts::Prompts;
 use crate::store::Store;
 
@@ -76,7 +76,10 @@ fn prompts(config: &Config) -> Check {
         Ok(prompts) => prompts,
         Err(error) => return Check::new(WHAT, Verdict::Fault, error.to_string()),
     };
-    let faults = agents::check_prompts(&prompts).into_iter().chain(distil::check_prompts(&prompts));
+    let faults = agents::check_prompts(&prompts)
+        .into_iter()
+        .chain(distil::check_prompts(&prompts))
+        .chain(chat::check_prompts(&prompts));
     let faults: Vec<_> = faults.map(|fault| fault.to_string()).collect();
     if !faults.is_empty() {
         return Check::new(WHAT, Verdict::Fault, faults.join("\n"));
@@ -178,7 +181,7 @@ pub async fn wait_until_loaded(
 
 fn embedder(config: &Config, depth: Depth) -> Check {
     const WHAT: &str = "embedder";
-    let folder = models::sentence_embedder_dir(&config.engine.models_dir);
+    let folder = super::embedder_folder(config);
     let looked = match depth {
         Depth::Quick => MiniLm::inspect(&folder).map(|_| folder.display().to_string()),
         Depth::Thorough => MiniLm::load(&folder).and_then(|embedder| {

@@ -18,15 +18,19 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::settings::{HttpParts, log_settings, remote as remote_settings};
 pub use self::shutdown::signals;
+use crate::chat::{ChatParts, ChatService};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::distil::Distiller;
-use crate::embedding::LazyEmbedder;
+use crate::embedding::{Embedder, LazyEmbedder};
+use crate::emotion::Detector;
 use crate::engine::llama::{LlamaEngine, LlamaSettings};
 use crate::engine::remote::{RemoteEngine, RemoteSettings};
 use crate::engine::{Engine, EngineError};
 use crate::http::{self, AppState, HttpSettings, Lifecycle};
 use crate::ids::Ids;
+use crate::memory::{Memory, MemoryParts};
+use crate::metrics::Metrics;
 use crate::models;
 use crate::prompts::Prompts;
 use crate::receipts::ReceiptBook;
@@ -41,6 +45,8 @@ const TIME_TO_SAY_GOODBYE: std::time::Duration = std::time::Duration::from_secs(
 pub struct Parts {
     pub engine: Arc<dyn Engine>,
     pub prompts: Arc<Prompts>,
+    pub embedder: Arc<dyn Embedder>,
+    pub metrics: Metrics,
     /// `None` where nothing is to be kept.
     pub store: Option<Store>,
     pub clock: Clock,
@@ -62,6 +68,8 @@ impl Parts {
         Ok(Self {
             engine: start_engine(config, clock.clone())?,
             prompts: Arc::new(prompts),
+            embedder: Arc::new(LazyEmbedder::new(embedder_folder(config))),
+            metrics: Metrics::new()?,
             store: Some(store),
             ids: Ids::unpredictable(clock.clone()),
             clock,
@@ -71,40 +79,67 @@ impl Parts {
 
 impl App {
     pub fn new(config: &Config, parts: Parts) -> Self {
-        let engine = parts.engine;
+        let engine = Arc::clone(&parts.engine);
         let for_tokenizers = Arc::clone(&engine);
         let tokenizers = Arc::new(Tokenizers::new(
             settings::tokenizer(config),
             config.context.context_enable_caching,
             move || for_tokenizers.counter(),
         ));
-        let folder = models::sentence_embedder_dir(&config.engine.models_dir);
+        let Parts { prompts, embedder, metrics, store, clock, ids, .. } = parts;
         let distiller = Distiller::new(
             Arc::clone(&engine),
-            Some(Arc::new(LazyEmbedder::new(folder))),
-            Arc::clone(&parts.prompts),
+            Some(Arc::clone(&embedder)),
+            Arc::clone(&prompts),
             Arc::clone(&tokenizers),
-            parts.store.clone(),
-            parts.ids.clone(),
+            store.clone(),
+            ids.clone(),
             settings::distil(config),
         );
         let kept = config.context.receipts_kept as usize;
         let keeps_receipts = config.context.context_enable_monitoring && kept > 0;
         let receipts =
-            parts.store.filter(|_| keeps_receipts).map(|store| ReceiptBook::new(store, kept));
+            store.clone().filter(|_| keeps_receipts).map(|store| ReceiptBook::new(store, kept));
+        let memory = store.map(|store| {
+            Memory::new(MemoryParts {
+                store,
+                embedder: Arc::clone(&embedder),
+                detector: Arc::new(Detector::trained()),
+                distiller: distiller.clone(),
+                clock: clock.clone(),
+                ids: ids.clone(),
+                settings: settings::memory(config),
+            })
+        });
+        let chat = Arc::new(ChatService::new(ChatParts {
+            engine: Arc::clone(&engine),
+            prompts: Arc::clone(&prompts),
+            tokenizers: Arc::clone(&tokenizers),
+            distiller: distiller.clone(),
+            memory,
+            receipts: receipts.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            metrics: metrics.clone(),
+            settings: settings::chat(config),
+        }));
         let story = Arc::new(StoryService {
             engine: Arc::clone(&engine),
-            prompts: parts.prompts,
+            prompts,
             tokenizers: Arc::clone(&tokenizers),
             distiller,
             receipts: receipts.clone(),
-            clock: parts.clock,
-            ids: parts.ids,
+            clock,
+            ids,
             settings: settings::story(config),
         });
         let HttpParts { http, token_limits, grace } = settings::http(config);
         let state = AppState {
             story,
+            chat,
+            embedder,
+            metrics,
+            talk_defaults: Arc::new(settings::talk_defaults(config)),
             engine,
             tokenizers,
             receipts,
@@ -138,6 +173,7 @@ impl App {
             }
             hard_stop.cancel();
         });
+        let chat = Arc::clone(&self.state.chat);
         let closed = self.state.lifecycle.hard_stop.clone();
         // A token is a small packet; it must not wait for the one before to be acknowledged.
         let listener = listener.tap_io(|connection| {
@@ -157,9 +193,23 @@ impl App {
             } => Ok(()),
         };
         deadline.abort();
+        // What was said to clients that are gone is still being stored.
+        chat.finish().await;
         served.context("the server stopped unexpectedly")
     }
 }
+
+/// The folder of the sentence embedder.
+pub fn embedder_folder(config: &Config) -> PathBuf {
+    let chosen = &config.chat.embedding_model;
+    if chosen.as_os_str() == FETCHED_EMBEDDER {
+        return models::sentence_embedder_dir(&config.engine.models_dir);
+    }
+    chosen.clone()
+}
+
+/// What the embedder that is fetched is called in the settings.
+const FETCHED_EMBEDDER: &str = "all-MiniLM-L6-v2";
 
 /// The model file the settings name, else the catalogue's default if it was fetched.
 pub fn model_path(config: &Config) -> Option<PathBuf> {

@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use crate::agents::Profile;
+use crate::chat::{ChatSettings, Shares};
 use crate::config::{self, Config};
 use crate::context::{AllocationMode, LayerBudgets, OverflowStrategy, Priority};
 use crate::distil::{ChosenMethod, DistilSettings, Temperatures};
 use crate::engine::Sampling;
 use crate::engine::llama::FlashAttention;
 use crate::engine::remote::{Provider, RemoteSettings};
-use crate::http::{HttpSettings, TokenLimits};
+use crate::http::{HttpSettings, TalkDefaults, TokenLimits};
+use crate::memory::MemorySettings;
 use crate::story::{Levels, PhaseValidation, Presence, Priorities, Profiles, StorySettings};
 use crate::telemetry::LogSettings;
 use crate::tokens::{TiktokenCounter, TokenCount, TokenizerChoice};
@@ -133,6 +135,37 @@ pub(super) fn distil(config: &Config) -> DistilSettings {
         deadline: Duration::from_secs(distillation.distillation_timeout_seconds),
         side_by_side: side_by_side(config),
     }
+}
+
+pub(super) fn memory(config: &Config) -> MemorySettings {
+    let chat = &config.chat;
+    MemorySettings {
+        working_messages: chat.max_working_memory_size,
+        working_sessions: chat.working_memory_sessions,
+        working_bytes: chat.working_memory_bytes.as_usize(),
+        summarize_after: chat.summarize_after_messages,
+    }
+}
+
+pub(super) fn chat(config: &Config) -> ChatSettings {
+    let chat = &config.chat;
+    ChatSettings {
+        shares: Shares {
+            system: chat.system_token_percent,
+            memory: chat.rag_token_percent,
+            history: chat.history_token_percent,
+        },
+        recalled: chat.rag_top_k,
+        window: config.engine.llm_n_ctx.into(),
+        patience: Duration::from_millis(chat.memory_timeout_ms),
+        generation_limit: Duration::from_secs(config.engine.llm_generation_timeout_seconds),
+    }
+}
+
+/// The contract's: livelier than an agent at work.
+pub(super) fn talk_defaults(config: &Config) -> TalkDefaults {
+    let sampling = sampling(config, 0.9);
+    TalkDefaults { sampling: Sampling { top_p: 1.0, ..sampling }, max_tokens: TokenCount::new(800) }
 }
 
 fn layers(config: &Config) -> [usize; 5] {

@@ -16,6 +16,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<Finding> {
             .into_iter()
             .flatten()
             .collect();
+    contradictions.extend(shares_of_a_window(config));
     contradictions.extend(provider_has_what_it_needs(config));
     contradictions
 }
@@ -73,6 +74,30 @@ fn layers_within_budget(config: &Config) -> Option<Finding> {
              the layers by {excess} in all (the largest is {largest}, {tokens}), or raise \
              CONTEXT_MAX_TOKENS to {}",
             sum + buffer
+        ),
+    })
+}
+
+fn shares_of_a_window(config: &Config) -> Option<Finding> {
+    let chat = &config.chat;
+    let shares = [
+        chat.system_token_percent,
+        chat.rag_token_percent,
+        chat.history_token_percent,
+        chat.response_token_percent,
+    ];
+    let sum: f64 = shares.iter().sum();
+    ((sum - 100.0).abs() > 0.01).then(|| Finding {
+        names: &[
+            "SYSTEM_TOKEN_PERCENT",
+            "RAG_TOKEN_PERCENT",
+            "HISTORY_TOKEN_PERCENT",
+            "RESPONSE_TOKEN_PERCENT",
+        ],
+        text: format!(
+            "SYSTEM_TOKEN_PERCENT, RAG_TOKEN_PERCENT, HISTORY_TOKEN_PERCENT and \
+             RESPONSE_TOKEN_PERCENT are {} = {sum}, and must be 100 together",
+            shares.map(|share| share.to_string()).join(" + ")
         ),
     })
 }

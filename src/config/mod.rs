@@ -8,6 +8,7 @@ use std::fmt;
 
 mod agents;
 mod archive;
+mod chat;
 mod checks;
 mod choice;
 mod context;
@@ -34,6 +35,7 @@ use section::{Section, Visitor};
 
 pub use agents::Agents;
 pub use archive::Archive;
+pub use chat::Chat;
 pub use choice::{
     AllocationMode, DistillationMethod, FlashAttention, LogFormat, LogLevel, OverflowStrategy,
     Provider, TokenizerChoice,
@@ -58,6 +60,7 @@ pub struct Config {
     pub context: Context,
     pub agents: Agents,
     pub distillation: Distillation,
+    pub chat: Chat,
     pub validation: Validation,
     pub archive: Archive,
     in_use: Vec<SettingInUse>,
@@ -141,6 +144,7 @@ impl Config {
             context: Context::visit(visitor),
             agents: Agents::visit(visitor),
             distillation: Distillation::visit(visitor),
+            chat: Chat::visit(visitor),
             validation: Validation::visit(visitor),
             archive: Archive::visit(visitor),
             in_use: Vec::new(),

@@ -83,6 +83,12 @@ pub enum ElementKind {
     Passage,
     /// A message of a conversation.
     Turn,
+    /// Messages of a talk, told shorter.
+    Summary,
+    /// What came to mind, and what is to be kept in mind.
+    Memory,
+    /// The mood of the newest message.
+    Feeling,
 }
 
 /// The layers of a context, by the letters the settings use.

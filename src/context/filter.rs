@@ -85,6 +85,9 @@ fn passes(element: &Element, filter: &Filter) -> bool {
         | ElementKind::Brief
         | ElementKind::Work
         | ElementKind::Turn
+        | ElementKind::Summary
+        | ElementKind::Memory
+        | ElementKind::Feeling
         | ElementKind::UserRequest => true,
     }
 }

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::Distilled;
+use super::{Distilled, Strategy};
 use crate::store::{Store, StoreError};
 
 /// Part of every key; to be raised when the same source would be shortened in another way.
@@ -75,6 +75,22 @@ impl Cache {
             })
             .await
     }
+
+    /// Drops what was made of sources of these kinds.
+    pub(super) async fn forget(&self, kinds: &[Strategy]) -> Result<(), StoreError> {
+        let kinds = kinds.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+        self.store
+            .run(move |connection| {
+                let mut statement = connection.prepare(
+                    "DELETE FROM distillations WHERE body ->> '$.account.strategy' = ?1",
+                )?;
+                for kind in &kinds {
+                    statement.execute([kind.as_str()])?;
+                }
+                Ok(())
+            })
+            .await
+    }
 }
 
 fn first_of(connection: &Connection, keys: &[Key]) -> Result<Option<Distilled>, StoreError> {
@@ -103,7 +119,7 @@ fn next_use(connection: &Connection) -> rusqlite::Result<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Account, Method, Strategy};
+    use super::super::{Account, Method};
     use super::*;
     use crate::tokens::TokenCount;
 
@@ -142,6 +158,18 @@ mod tests {
         let found = cache.find(vec![vec![one], vec![two], vec![three]]).await.unwrap();
         let kept: Vec<_> = found.iter().map(Option::is_some).collect();
         assert_eq!(kept, [true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn what_was_made_of_some_kinds_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(Store::open(folder.path()).unwrap(), 10);
+        let key = Key::of(&["1"]);
+        cache.save(key, &distilled("one")).await.unwrap();
+        cache.forget(&[Strategy::ConversationHistory]).await.unwrap();
+        assert!(cache.find(vec![vec![key]]).await.unwrap()[0].is_some());
+        cache.forget(&[Strategy::PlotSummary]).await.unwrap();
+        assert!(cache.find(vec![vec![key]]).await.unwrap()[0].is_none());
     }
 
     #[tokio::test]

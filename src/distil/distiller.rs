@@ -15,12 +15,12 @@ use super::extract::Limit;
 use super::lookup::as_asked;
 use super::made::Made;
 use super::prompt::Kind;
-use super::{ChosenMethod, DistilError, DistilSettings, Distilled, Source, Urgency};
+use super::{ChosenMethod, DistilError, DistilSettings, Distilled, Source, Strategy, Urgency};
 use crate::embedding::Embedder;
 use crate::engine::{ClientId, Engine};
 use crate::ids::Ids;
 use crate::prompts::Prompts;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::tokens::{Estimate, TokenCount, TokenCounter, Tokenizers};
 
 /// Why an emergency is none of the model's business.
@@ -122,6 +122,14 @@ impl Distiller {
     /// The longest that one call waits for the model.
     pub fn patience(&self) -> Duration {
         self.settings.deadline
+    }
+
+    /// Drops what is kept of sources of these kinds; it would be made anew.
+    pub async fn forget(&self, kinds: &[Strategy]) -> Result<(), StoreError> {
+        match &self.cache {
+            Some(cache) => cache.forget(kinds).await,
+            None => Ok(()),
+        }
     }
 
     /// What there is of this source already; costs a look into the cache.

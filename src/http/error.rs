@@ -6,8 +6,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tracing::Level;
 
+use crate::chat::ChatError;
 use crate::context::ContextError;
 use crate::engine::EngineError;
+use crate::memory::RecordError;
 use crate::store::StoreError;
 use crate::story::StoryError;
 
@@ -21,6 +23,7 @@ pub enum Code {
     BodyTooLarge,
     BadRequest,
     NotFound,
+    Conflict,
     MethodNotAllowed,
     QueueFull,
     LlmLoading,
@@ -36,6 +39,7 @@ pub enum Code {
     MaxIterationsExceeded,
     DeadlinePassed,
     ShuttingDown,
+    MemoryOff,
     Internal,
 }
 
@@ -72,6 +76,9 @@ impl Code {
                 ("BAD_REQUEST", S::BAD_REQUEST, Level::INFO, "The request cannot be read")
             }
             Self::NotFound => ("NOT_FOUND", S::NOT_FOUND, Level::INFO, "There is nothing here"),
+            Self::Conflict => {
+                ("CONFLICT", S::CONFLICT, Level::INFO, "It is in the way of something else")
+            }
             Self::MethodNotAllowed => (
                 "METHOD_NOT_ALLOWED",
                 S::METHOD_NOT_ALLOWED,
@@ -122,6 +129,9 @@ impl Code {
             }
             Self::ShuttingDown => {
                 ("SHUTTING_DOWN", S::SERVICE_UNAVAILABLE, Level::INFO, "The server is stopping")
+            }
+            Self::MemoryOff => {
+                ("MEMORY_OFF", S::SERVICE_UNAVAILABLE, Level::INFO, "Nothing is remembered here")
             }
             Self::Internal => {
                 ("INTERNAL", S::INTERNAL_SERVER_ERROR, Level::ERROR, "Something broke")
@@ -215,6 +225,8 @@ pub(super) enum Style {
     Problem,
     /// The token routes' `{success: false, error, details}`.
     Tokens,
+    /// OpenAI's `{error: {message, type, param, code}}`; what can't be understood is 400.
+    OpenAi,
 }
 
 impl ApiError {
@@ -266,6 +278,7 @@ impl ApiError {
     pub(super) fn body(&self, style: Style, debug: bool) -> Value {
         let mut body = match style {
             Style::Problem => self.problem(),
+            Style::OpenAi => return self.openai(debug),
             Style::Tokens => json!({
                 "success": false,
                 "error": self.detail,
@@ -294,6 +307,37 @@ impl ApiError {
             "code": self.code.name(),
             "errors": self.field_errors(),
         })
+    }
+
+    fn openai(&self, debug: bool) -> Value {
+        let status = self.status(Style::OpenAi);
+        let kind = match status.as_u16() {
+            429 => "rate_limit_error",
+            401 | 403 => "authentication_error",
+            404 => "not_found_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        };
+        let param = self.faults.first().map(FieldFault::pointer);
+        let param = param.map(|pointer| pointer.trim_start_matches('/').replace('/', "."));
+        let mut error = json!({
+            "message": self.detail,
+            "type": kind,
+            "param": param.filter(|param| !param.is_empty()),
+            "code": self.code.name().to_ascii_lowercase(),
+        });
+        if let Some(cause) = self.cause.as_ref().filter(|_| debug) {
+            error["cause"] = json!(cause);
+        }
+        json!({ "error": error })
+    }
+
+    /// The status, as clients of this style know it.
+    pub(super) fn status(&self, style: Style) -> StatusCode {
+        match self.code.status() {
+            StatusCode::UNPROCESSABLE_ENTITY if style == Style::OpenAi => StatusCode::BAD_REQUEST,
+            status => status,
+        }
     }
 
     fn field_errors(&self) -> Vec<Value> {
@@ -355,6 +399,18 @@ impl From<StoryError> for ApiError {
     }
 }
 
+impl From<ChatError> for ApiError {
+    fn from(error: ChatError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ChatError::Context(error) => error.into(),
+            ChatError::Engine(error) => error.into(),
+            ChatError::TooLarge { .. } => Self::new(Code::ContextTooLarge, detail),
+            ChatError::Prompt(_) | ChatError::Lost => Self::internal(detail),
+        }
+    }
+}
+
 impl From<ContextError> for ApiError {
     fn from(error: ContextError) -> Self {
         let detail = error.to_string();
@@ -395,6 +451,26 @@ impl From<EngineError> for ApiError {
             | EngineError::Schema(_)
             | EngineError::Backend(_)
             | EngineError::Lost => Self::new(Code::LlmFailed, detail),
+        }
+    }
+}
+
+impl From<RecordError> for ApiError {
+    fn from(error: RecordError) -> Self {
+        let detail = error.to_string();
+        let invalid = |path, message| {
+            Self::invalid(vec![FieldFault { path, message, kind: FaultKind::Wrong }])
+        };
+        match error {
+            RecordError::NoSession | RecordError::NoMessage(_) | RecordError::NoFact(_) => {
+                Self::new(Code::NotFound, detail)
+            }
+            RecordError::Exists | RecordError::Superseded { .. } => {
+                Self::new(Code::Conflict, detail)
+            }
+            RecordError::Wrong { field, fault } => invalid(vec![field.into()], fault.to_owned()),
+            RecordError::Line { line, .. } => invalid(vec![line.into()], detail),
+            RecordError::Store(error) => error.into(),
         }
     }
 }

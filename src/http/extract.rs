@@ -42,7 +42,8 @@ where
     }
 }
 
-fn unreadable(rejection: &BytesRejection) -> ApiError {
+/// A body that couldn't be read to its end.
+pub(super) fn unreadable(rejection: &BytesRejection) -> ApiError {
     let code = match rejection.status().as_u16() {
         413 => Code::BodyTooLarge,
         _ => Code::BadRequest,

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
@@ -16,9 +16,10 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use super::HttpSettings;
 use super::error::{ApiError, Code, Style};
 use crate::engine::milliseconds;
+use crate::metrics::Metrics;
 
 /// All layers; the last one added is the outermost.
-pub(super) fn wrap(router: Router, settings: &HttpSettings) -> Router {
+pub(super) fn wrap(router: Router, settings: &HttpSettings, metrics: Metrics) -> Router {
     router
         .fallback(async || ApiError::new(Code::NotFound, "there is no such path; see /docs"))
         .method_not_allowed_fallback(async || {
@@ -28,7 +29,7 @@ pub(super) fn wrap(router: Router, settings: &HttpSettings) -> Router {
         .layer(DefaultBodyLimit::max(settings.max_request_bytes))
         .layer(from_fn_with_state((Style::Problem, settings.debug), render_errors))
         .layer(cors(&settings.cors_origins))
-        .layer(from_fn(log_requests))
+        .layer(from_fn_with_state(metrics, log_requests))
 }
 
 /// Writes the body of an [`ApiError`] in a route group's style. The innermost group's style wins.
@@ -45,10 +46,12 @@ pub(super) async fn render_errors(
         return response;
     };
     let body = error.body(style, debug).to_string();
+    let status = error.status(style);
     let content_type = match style {
         Style::Problem => "application/problem+json",
-        Style::Tokens => "application/json",
+        Style::Tokens | Style::OpenAi => "application/json",
     };
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.remove(header::CONTENT_LENGTH);
@@ -61,7 +64,7 @@ pub(super) async fn render_errors(
 struct Rendered;
 
 /// One line a request, when its head is answered; a stream goes on after it.
-async fn log_requests(request: Request, next: Next) -> Response {
+async fn log_requests(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let path = request
@@ -73,7 +76,10 @@ async fn log_requests(request: Request, next: Next) -> Response {
     let duration_ms = milliseconds(started.elapsed());
     match response.extensions().get::<ApiError>() {
         None => tracing::debug!(%method, path, status, duration_ms, "{method} {path}: {status}"),
-        Some(error) => error.log(&format!("{method} {path}"), Some(duration_ms)),
+        Some(error) => {
+            metrics.errors.with_label_values(&[error.code.name()]).inc();
+            error.log(&format!("{method} {path}"), Some(duration_ms));
+        }
     }
     response
 }

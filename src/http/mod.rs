@@ -8,6 +8,8 @@ mod error;
 mod extract;
 mod health;
 mod layers;
+mod memory;
+mod openai;
 mod openapi;
 mod receipts;
 mod routes;
@@ -22,11 +24,15 @@ use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::{ApiError, Code};
+pub use self::openai::TalkDefaults;
 pub use self::openapi::document as openapi_document;
 pub use self::routes::{story_jobs, story_path};
 pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
+use crate::chat::ChatService;
+use crate::embedding::Embedder;
 use crate::engine::Engine;
+use crate::metrics::Metrics;
 use crate::receipts::ReceiptBook;
 use crate::story::StoryService;
 use crate::tokens::Tokenizers;
@@ -35,6 +41,10 @@ use crate::tokens::Tokenizers;
 #[derive(Clone, FromRef)]
 pub struct AppState {
     pub story: Arc<StoryService>,
+    pub chat: Arc<ChatService>,
+    pub embedder: Arc<dyn Embedder>,
+    pub metrics: Metrics,
+    pub talk_defaults: Arc<TalkDefaults>,
     pub engine: Arc<dyn Engine>,
     pub tokenizers: Arc<Tokenizers>,
     pub receipts: Option<ReceiptBook>,
@@ -73,5 +83,6 @@ pub struct HttpSettings {
 
 /// Every route, with its layers.
 pub fn router(state: AppState, settings: &HttpSettings) -> Router {
-    layers::wrap(routes::all(settings).with_state(state), settings)
+    let metrics = state.metrics.clone();
+    layers::wrap(routes::all(settings).with_state(state), settings, metrics)
 }

@@ -6,11 +6,15 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::error::Style;
+use super::memory;
 use super::routes::{ENDPOINTS, Endpoint};
 use super::wire::TYPES;
 
 /// The version of the story contract.
 pub(super) const API_VERSION: &str = "1.0.0";
+
+/// Lines of JSON.
+const LINES: &str = "application/x-ndjson";
 
 /// The whole document, for routes under this prefix.
 pub fn document(api_prefix: &str) -> Value {
@@ -51,11 +55,14 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
         Some(schema) if schema.get("$ref").is_some() => schema.clone(),
         _ => json!({ "$ref": format!("#/components/schemas/{name}") }),
     };
-    let mut content = json!({ "application/json": { "schema": schema(endpoint.response) } });
+    let more = memory::documentation(endpoint.method, endpoint.path);
+    let content_type = if more.answers_lines { LINES } else { "application/json" };
+    let mut content = json!({ content_type: { "schema": schema(endpoint.response) } });
     if let Some(events) = endpoint.events {
         content["text/event-stream"] = json!({ "schema": schema(events) });
     }
-    let mut responses = json!({ "200": { "description": endpoint.summary, "content": content } });
+    let status = more.status.to_string();
+    let mut responses = json!({ status: { "description": endpoint.summary, "content": content } });
     for status in endpoint.errors {
         responses[status.to_string()] = error_response(*status, endpoint.style, &schema);
     }
@@ -65,7 +72,10 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
         "operationId": operation_id(endpoint),
         "responses": responses,
     });
-    if let Some(request) = endpoint.request {
+    if let Some(request) = endpoint.request.filter(|_| more.takes_lines) {
+        let content = json!({ LINES: { "schema": schema(request) } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    } else if let Some(request) = endpoint.request {
         operation["requestBody"] = json!({
             "required": true,
             "content": { "application/json": { "schema": schema(request) } },
@@ -85,6 +95,7 @@ fn error_response(status: u16, style: Style, schema: &impl Fn(&str) -> Value) ->
     let (content_type, name) = match style {
         Style::Problem => ("application/problem+json", "Problem"),
         Style::Tokens => ("application/json", "TokenError"),
+        Style::OpenAi => ("application/json", "OpenAiError"),
     };
     let description = axum::http::StatusCode::from_u16(status)
         .ok()
@@ -96,14 +107,25 @@ fn error_response(status: u16, style: Style, schema: &impl Fn(&str) -> Value) ->
 fn operation_id(endpoint: &Endpoint) -> String {
     let path = endpoint.path.replace("{api}", "").replace(['{', '}'], "");
     let words = path.split(['/', '-']).filter(|word| !word.is_empty()).collect::<Vec<_>>();
-    if words.is_empty() { "root".to_owned() } else { words.join("_") }
+    let words = if words.is_empty() { "root".to_owned() } else { words.join("_") };
+    let methods = ENDPOINTS.iter().filter(|other| other.path == endpoint.path).count();
+    if methods == 1 { words } else { format!("{}_{words}", endpoint.method) }
 }
 
 fn parameters(endpoint: &Endpoint) -> Vec<Value> {
-    let mut parameters = Vec::new();
-    if endpoint.path.contains("{id}") {
+    let in_path = endpoint.path.split(['{', '}']).skip(1).step_by(2).filter(|name| *name != "api");
+    let mut parameters: Vec<_> = in_path
+        .map(|name| {
+            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+        })
+        .collect();
+    for parameter in memory::documentation(endpoint.method, endpoint.path).query {
         parameters.push(json!({
-            "name": "id", "in": "path", "required": true, "schema": { "type": "string" },
+            "name": parameter.name,
+            "in": "query",
+            "description": parameter.description,
+            "required": parameter.is_required,
+            "schema": Value::from_str(parameter.schema).unwrap_or_default(),
         }));
     }
     if endpoint.events.is_some() {

@@ -5,8 +5,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{ApiError, DATA};
+use super::memory::wire as memory;
+use super::openai::wire as openai;
 use super::{health, story, tokens};
 use crate::context::Receipt;
+use crate::memory::Line;
 use crate::story::{self as story_room, JobPhase, StoryEvent};
 
 /// One `data:` line of a story stream. `member` names whose it is, in a panel.
@@ -144,11 +147,39 @@ pub(super) const TYPES: &[NamedSchema] = named![
     "TokenCountRequest" => tokens::CountRequest,
     "TokenCountResponse" => tokens::CountResponse,
     "TokenError" => tokens::TokenError,
+    "ChatCompletionRequest" => openai::ChatCompletionRequest,
+    "ChatCompletion" => openai::ChatCompletion,
+    "ChatCompletionChunk" => openai::ChatCompletionChunk,
+    "CompletionRequest" => openai::CompletionRequest,
+    "Completion" => openai::Completion,
+    "EmbeddingRequest" => openai::EmbeddingRequest,
+    "EmbeddingResponse" => openai::EmbeddingResponse,
+    "ModelList" => openai::ModelList,
+    "ModelEntry" => openai::ModelEntry,
+    "OpenAiError" => openai::OpenAiError,
+    "Metrics" => String,
     "TokenLimits" => tokens::LimitsResponse,
     "TokenStrategies" => tokens::StrategiesResponse,
     "TokenValidationRequest" => tokens::ValidationRequest,
     "TokenValidationResponse" => tokens::ValidationResponse,
     "Problem" => story::Problem,
+    "MemorySessions" => memory::MemorySessions,
+    "MemorySession" => memory::MemorySession,
+    "MemorySearch" => memory::MemorySearch,
+    "MemoryMessage" => memory::MemoryMessage,
+    "MemoryProvenance" => memory::MemoryProvenance,
+    "MemoryMessageChange" => memory::MemoryMessageChange,
+    "MemoryDeletedMessages" => memory::MemoryDeletedMessages,
+    "MemoryDeleted" => memory::MemoryDeleted,
+    "MemoryPersonaRequest" => memory::MemoryPersonaRequest,
+    "MemoryPersona" => memory::MemoryPersona,
+    "MemoryFactRequest" => memory::MemoryFactRequest,
+    "MemoryFactChange" => memory::MemoryFactChange,
+    "MemoryFact" => memory::MemoryFact,
+    "MemoryForkRequest" => memory::MemoryForkRequest,
+    "MemoryFork" => memory::MemoryFork,
+    "MemoryImport" => memory::MemoryImport,
+    "MemoryLine" => Line,
 ];
 
 /// Every type as a JSON Schema document of its own, by name.

@@ -21,6 +21,8 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     bos: String,
     eos: String,
+    /// What every text of the model begins with: its BOS token, if the template writes one.
+    beginning: String,
 }
 
 /// A prompt whose messages are still told apart from the template around them.
@@ -55,44 +57,79 @@ impl ChatTemplate {
                 .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
         });
         environment.add_template_owned(NAME, source)?;
-        let template = Self { environment, bos, eos };
-        template.render(&[Message::system("Be brief."), Message::user("Hello.")])?;
+        let mut template = Self { environment, bos, eos, beginning: String::new() };
+        let tried = template.render(&[Message::system("Be brief."), Message::user("Hello.")])?;
+        if tried.rendered.starts_with(&template.bos) {
+            template.beginning.clone_from(&template.bos);
+        }
         Ok(template)
     }
 
-    /// The messages, and the opening of the assistant's answer.
+    /// The messages, and the opening of the assistant's answer. An answer that was begun, the last
+    /// message, is left open; where there is nothing else, it is a plain text, and no template.
     pub fn render(&self, messages: &[Message]) -> Result<RenderedPrompt, Error> {
+        if let [Message { role: Role::Assistant, content, .. }] = messages {
+            let rendered = format!("{}{OPEN}0{CLOSE}", self.beginning);
+            return Ok(RenderedPrompt { rendered, contents: vec![content.clone()] });
+        }
         self.render_as_given(messages).or_else(|error| {
-            // Some templates know no system role; there it opens the first message of the user.
-            let merged = merge_system_into_user(messages).ok_or(error)?;
-            self.render_as_given(&merged)
+            // Some templates know no system role, or want user and assistant to take turns.
+            [plainer(messages, true), plainer(messages, false)]
+                .into_iter()
+                .find_map(|plainer| self.render_as_given(&plainer).ok())
+                .ok_or(error)
         })
     }
 
     fn render_as_given(&self, messages: &[Message]) -> Result<RenderedPrompt, Error> {
+        let is_begun = messages.last().is_some_and(|last| last.role == Role::Assistant);
         let marked: Vec<_> = messages
             .iter()
             .enumerate()
-            .map(|(index, message)| Message::new(message.role, format!("{OPEN}{index}{CLOSE}")))
+            .map(|(index, message)| Message {
+                role: message.role,
+                content: format!("{OPEN}{index}{CLOSE}"),
+                wire: None,
+            })
             .collect();
-        let rendered = self.environment.get_template(NAME)?.render(context! {
+        let mut rendered = self.environment.get_template(NAME)?.render(context! {
             messages => Serde(marked),
             bos_token => &self.bos,
             eos_token => &self.eos,
-            add_generation_prompt => true,
+            add_generation_prompt => !is_begun,
             tools => (),
             documents => (),
         })?;
+        if is_begun && let Some(end) = rendered.rfind(CLOSE) {
+            rendered.truncate(end + CLOSE.len_utf8());
+        }
         let contents = messages.iter().map(|message| message.content.clone()).collect();
         Ok(RenderedPrompt { rendered, contents })
     }
 }
 
-fn merge_system_into_user(messages: &[Message]) -> Option<Vec<Message>> {
-    let (system, rest) = messages.split_first().filter(|(first, _)| first.role == Role::System)?;
-    let (user, rest) = rest.split_first().filter(|(second, _)| second.role == Role::User)?;
-    let opening = Message::user(format!("{}\n\n{}", system.content, user.content));
-    Some(std::iter::once(opening).chain(rest.iter().cloned()).collect())
+/// The same words for templates that take less: system messages within the talk become part of the
+/// user's, and neighbours with one role become one message. A system message at the beginning stays
+/// one only if asked for.
+fn plainer(messages: &[Message], keep_system: bool) -> Vec<Message> {
+    let mut plain: Vec<Message> = Vec::new();
+    for message in messages {
+        let is_opening =
+            plain.is_empty() || plain.last().is_some_and(|last| last.role == Role::System);
+        let role = match message.role {
+            Role::System if keep_system && is_opening => Role::System,
+            Role::System => Role::User,
+            role => role,
+        };
+        match plain.last_mut() {
+            Some(last) if last.role == role => {
+                last.content.push_str("\n\n");
+                last.content.push_str(&message.content);
+            }
+            _ => plain.push(Message { role, content: message.content.clone(), wire: None }),
+        }
+    }
+    plain
 }
 
 impl RenderedPrompt {
@@ -162,6 +199,51 @@ mod tests {
         let messages = [Message::system("Be brief."), Message::user("Hi")];
         let rendered = template(source).render(&messages).unwrap();
         assert_eq!(rendered.parts()[1], PromptPart::Text("Be brief.\n\nHi"));
+    }
+
+    #[test]
+    fn a_template_that_wants_turns_gets_system_messages_as_part_of_the_users() {
+        let source = "{% for m in messages %}{% if loop.index0 > 0 and \
+            ((m.role == 'user') != (loop.index0 % 2 == 1)) %}{{ raise_exception('roles must \
+            alternate') }}{% endif %}[{{ m.role }}:{{ m.content }}]{% endfor %}";
+        let messages = [
+            Message::system("Be Aria."),
+            Message::system("It is night."),
+            Message::user("Hi"),
+            Message::assistant("Hello."),
+            Message::system("Be brief."),
+            Message::user("Who are you?"),
+        ];
+        let rendered = template(source).render(&messages).unwrap();
+        let texts: Vec<_> = rendered
+            .parts()
+            .into_iter()
+            .filter_map(|part| match part {
+                PromptPart::Text(text) => Some(text.to_owned()),
+                PromptPart::Template(_) => None,
+            })
+            .collect();
+        assert_eq!(
+            texts,
+            ["Be Aria.\n\nIt is night.", "Hi", "Hello.", "Be brief.\n\nWho are you?"]
+        );
+    }
+
+    #[test]
+    fn an_answer_that_was_begun_is_left_open() {
+        let rendered = template(CHATML)
+            .render(&[Message::user("Who are you?"), Message::assistant("I am")])
+            .unwrap();
+        assert_eq!(rendered.parts().last(), Some(&PromptPart::Text("I am")));
+    }
+
+    #[test]
+    fn a_text_alone_has_no_template_around_it() {
+        let rendered = template(CHATML).render(&[Message::assistant("Once upon")]).unwrap();
+        assert_eq!(rendered.parts(), [PromptPart::Text("Once upon")]);
+        let source = "{{ bos_token }}{% for m in messages %}[{{ m.content }}]{% endfor %}";
+        let rendered = template(source).render(&[Message::assistant("Once upon")]).unwrap();
+        assert_eq!(rendered.parts(), [PromptPart::Template("<s>"), PromptPart::Text("Once upon")]);
     }
 
     #[test]

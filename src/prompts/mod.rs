@@ -33,6 +33,11 @@ macro_rules! embedded {
 /// Every template, as shipped.
 const SHIPPED: &[(&str, &str)] = embedded![
     "character/react.j2",
+    "chat/card.j2",
+    "chat/feeling.j2",
+    "chat/memory.j2",
+    "chat/recollection.j2",
+    "chat/summary.j2",
     "chat/system.j2",
     "distil/character_development.j2",
     "distil/conversation_history.j2",

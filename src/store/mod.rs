@@ -13,8 +13,11 @@ use rusqlite::{Connection, OpenFlags};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_receipts.sql"),
     include_str!("migrations/0002_distillations.sql"),
+    include_str!("migrations/0003_sessions.sql"),
 ];
 const FILE: &str = "rhapsode.db";
+/// Prepared statements kept by each connection.
+const STATEMENTS: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -36,6 +39,8 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct Store {
     connection: Arc<Mutex<Connection>>,
+    /// Reads don't wait for what is being written.
+    reader: Arc<Mutex<Connection>>,
 }
 
 impl Store {
@@ -49,9 +54,19 @@ impl Store {
         // Acknowledged means durable: WAL's default would lose the last commits to a power cut.
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        // What is deleted is overwritten, not just given free. Costs a write of each page that empties.
+        connection.pragma_update(None, "secure_delete", true)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         migrate(&mut connection, &path, MIGRATIONS)?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+        let reader = Connection::open(&path)?;
+        reader.pragma_update(None, "query_only", true)?;
+        reader.busy_timeout(std::time::Duration::from_secs(1))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        reader.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+            reader: Arc::new(Mutex::new(reader)),
+        })
     }
 
     /// Looks at the file in this folder and changes nothing; tells what [`Store::open`] would find.
@@ -77,13 +92,60 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connection = Arc::clone(&self.connection);
-        tokio::task::spawn_blocking(move || {
-            work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
+        on(Arc::clone(&self.connection), work).await
+    }
+
+    /// Like [`Self::run`], for work that touches pages all over the file; it may take 64 MiB of RAM
+    /// meanwhile, where the usual cache would write the same pages again and again.
+    pub async fn run_large<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(|connection| {
+            // Negative sizes are KiB; SQLite's own default is the second.
+            connection.pragma_update(None, "cache_size", -65_536)?;
+            let done = work(connection);
+            connection.pragma_update(None, "cache_size", -2_000)?;
+            done
         })
         .await
-        .map_err(|_| StoreError::Lost)?
     }
+
+    /// Like [`Self::run`], for what only reads; it doesn't wait for writers.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        on(Arc::clone(&self.reader), work).await
+    }
+
+    /// Brings all that was written into the database file and empties the log beside it, so that
+    /// what was deleted can be read in neither. Waits for whoever reads or writes.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        let reader = Arc::clone(&self.reader);
+        on(Arc::clone(&self.connection), move |connection| {
+            // Nobody may be reading pages of the log meanwhile.
+            let _nobody_reads = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_busy: bool =
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            if is_busy {
+                tracing::warn!("another program holds the database open; its log can't be emptied");
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn on<T: Send + 'static>(
+    connection: Arc<Mutex<Connection>>,
+    work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(move || {
+        work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
+    })
+    .await
+    .map_err(|_| StoreError::Lost)?
 }
 
 fn migrate(

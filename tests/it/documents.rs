@@ -100,12 +100,14 @@ async fn what_the_docs_suggest_to_try_works() {
     let mut tried = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         let body = &methods["post"]["requestBody"]["content"]["application/json"];
-        if body.is_object() {
+        // What is remembered must be there first; `memory_api` tries these.
+        let is_tried_here = methods["post"]["tags"][0] != "memory";
+        if body.is_object() && is_tried_here {
             assert!(body["example"].is_object(), "{path} has no example");
             let answer = app.post_json(path, &body["example"]).await;
             assert_eq!(answer.status, 200, "{path}: {}", answer.text);
             tried += 1;
         }
     }
-    assert_eq!(tried, 19);
+    assert_eq!(tried, 25);
 }

@@ -1,17 +1,19 @@
 //! A server as tests start it: real router, real SQLite, fixed clock, seeded ids, any free port.
 
 use std::borrow::Borrow;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use rhapsode::app::{App, Parts};
 use rhapsode::clock::Clock;
 use rhapsode::config::Config;
+use rhapsode::embedding::{Embedder, LazyEmbedder};
 use rhapsode::engine::scripted::{Script, ScriptedEngine};
 use rhapsode::engine::{Engine, FinishReason, GenerateRequest};
 use rhapsode::ids::Ids;
+use rhapsode::metrics::Metrics;
 use rhapsode::prompts::Prompts;
 use rhapsode::store::Store;
 use rhapsode::tokens::TokenCount;
@@ -30,7 +32,7 @@ pub(crate) struct TestApp {
     pub(crate) stop: CancellationToken,
     pub(crate) stop_now: CancellationToken,
     pub(crate) server: JoinHandle<anyhow::Result<()>>,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 /// A server before a scripted engine.
@@ -48,6 +50,14 @@ impl Scripted {
     pub(crate) async fn with_window(window: usize, settings: &[(&str, &str)]) -> Self {
         let (engine, script) = ScriptedEngine::new(TokenCount::new(window));
         let app = TestApp::start(Arc::clone(&engine) as Arc<dyn Engine>, settings).await;
+        Self { app, engine, script }
+    }
+
+    /// A server over the database in this folder.
+    pub(crate) async fn in_folder(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let (engine, script) = ScriptedEngine::new(TokenCount::new(4096));
+        let app =
+            TestApp::in_folder(Arc::clone(&engine) as Arc<dyn Engine>, folder, settings).await;
         Self { app, engine, script }
     }
 
@@ -137,13 +147,25 @@ pub(crate) fn least(schema: &Value) -> Value {
 
 impl TestApp {
     pub(crate) async fn start(engine: Arc<dyn Engine>, settings: &[(&str, &str)]) -> Self {
-        let config = Config::from_pairs(settings).expect("the test's settings are valid");
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let app = Self::in_folder(engine, folder.path(), settings).await;
+        Self { folder: Some(folder), ..app }
+    }
+
+    /// A server over a database that may be there already.
+    pub(crate) async fn in_folder(
+        engine: Arc<dyn Engine>,
+        folder: &Path,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let config = Config::from_pairs(settings).expect("the test's settings are valid");
         let clock = Clock::fixed("2026-01-02T03:04:05Z".parse().expect("a timestamp"));
         let parts = Parts {
             engine,
             prompts: Arc::new(Prompts::load(None).expect("the shipped prompts")),
-            store: Some(Store::open(folder.path()).expect("a new database")),
+            embedder: embedder(),
+            metrics: Metrics::new().expect("new metrics"),
+            store: Some(Store::open(folder).expect("a database")),
             ids: Ids::seeded(clock.clone(), 7),
             clock,
         };
@@ -158,8 +180,19 @@ impl TestApp {
             stop,
             stop_now,
             server,
-            _folder: folder,
+            folder: None,
         }
+    }
+
+    /// Holds the database.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.as_ref().expect("a folder of its own").path()
+    }
+
+    /// Ends the server, and waits until all it had to do is done.
+    pub(crate) async fn stop_and_wait(self) {
+        self.stop.cancel();
+        self.server.await.expect("it doesn't panic").expect("it ends well");
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -249,7 +282,7 @@ pub(crate) fn types_of(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["type"].as_str().expect("a type")).collect()
 }
 
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     // An error means that another test was first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().timeout(PATIENCE * 5).build().expect("a client")
@@ -261,6 +294,14 @@ pub(crate) fn documented_request() -> Value {
       "plot_elements": [{"type": "scene", "content": "Hero enters forest", "priority": "high"}],
       "character_contexts": [{"character_id": "hero", "character_name": "Aria", "current_state": "determined"}],
       "user_requests": [{"type": "instruction", "content": "Add sensory details", "priority": "high"}]}})
+}
+
+/// The real sentence embedder, one for all tests.
+pub(crate) fn embedder() -> Arc<dyn Embedder> {
+    static EMBEDDER: LazyLock<Arc<LazyEmbedder>> = LazyLock::new(|| {
+        Arc::new(LazyEmbedder::new(rhapsode::models::sentence_embedder_dir(&models_dir())))
+    });
+    Arc::clone(&EMBEDDER) as Arc<dyn Embedder>
 }
 
 /// Where `make models` puts the models.

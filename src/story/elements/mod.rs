@@ -410,7 +410,9 @@ pub(super) fn strategy(kind: ElementKind, type_name: &str) -> Option<Strategy> {
         ElementKind::World => Some(Strategy::WorldBuilding),
         ElementKind::Passage => Some(Strategy::PlotSummary),
         ElementKind::Turn => Some(Strategy::ConversationHistory),
-        ElementKind::Work => None,
+        ElementKind::Work | ElementKind::Summary | ElementKind::Memory | ElementKind::Feeling => {
+            None
+        }
     }
 }
 

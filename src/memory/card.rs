@@ -1,0 +1,168 @@
+//! A persona from a character card: V1, whose fields stand at the top, and V2 and V3, whose fields
+//! stand under `data`.
+//!
+//! Of a card five fields are read (<https://github.com/malfoyslastname/character-card-spec-v2>,
+//! <https://github.com/kwaroran/character-card-spec-v3>); a fault in its lorebook or assets is none of
+//! a persona's.
+
+use aho_corasick::AhoCorasick;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::prompts::{Prompt, PromptError, Prompts};
+
+/// What a persona takes from a card.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Card {
+    /// By which the character is called; a nickname, if the card has one.
+    pub name: String,
+    pub description: String,
+    pub personality: String,
+    pub scenario: String,
+    /// Example messages.
+    pub examples: String,
+}
+
+/// What is wrong with a card, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardFault {
+    /// Keys from the card on.
+    pub path: Vec<&'static str>,
+    pub fault: &'static str,
+}
+
+/// The words that make a persona of a card.
+#[derive(Clone, Debug, Serialize)]
+pub struct PersonaText {
+    name: String,
+    description: String,
+    personality: String,
+    scenario: String,
+    examples: String,
+}
+
+/// What stands for the character and the user, whatever the case of its letters.
+const PLACEHOLDERS: [&str; 5] = ["{{char}}", "<char>", "<bot>", "{{user}}", "<user>"];
+/// What the placeholder of the user becomes.
+const USER: &str = "User";
+/// Begins each example.
+const START: &str = "<START>";
+
+impl Card {
+    pub fn read(card: &Map<String, Value>) -> Result<Self, CardFault> {
+        let (prefix, fields) = match card.get("data") {
+            Some(Value::Object(data)) => (&["data"][..], data),
+            Some(_) => return Err(CardFault { path: vec!["data"], fault: "must be an object" }),
+            None => (&[][..], card),
+        };
+        let text = |name: &'static str| match fields.get(name) {
+            None | Some(Value::Null) => Ok(String::new()),
+            Some(Value::String(text)) => Ok(text.trim().to_owned()),
+            Some(_) => {
+                let path = prefix.iter().copied().chain([name]).collect();
+                Err(CardFault { path, fault: "must be a text" })
+            }
+        };
+        let (name, nickname) = (text("name")?, text("nickname")?);
+        if name.is_empty() {
+            let path = prefix.iter().copied().chain(["name"]).collect();
+            return Err(CardFault { path, fault: "is required: the character's name" });
+        }
+        Ok(Self {
+            name: if nickname.is_empty() { name } else { nickname },
+            description: text("description")?,
+            personality: text("personality")?,
+            scenario: text("scenario")?,
+            examples: text("mes_example")?,
+        })
+    }
+
+    /// The persona's text.
+    pub fn persona(&self, prompts: &Prompts) -> Result<String, PromptError> {
+        let examples = self.examples.split(START).map(str::trim).filter(|it| !it.is_empty());
+        let examples = examples.collect::<Vec<_>>().join("\n\n");
+        let text = PersonaText {
+            name: self.name.clone(),
+            description: self.with_names(&self.description),
+            personality: self.with_names(&self.personality),
+            scenario: self.with_names(&self.scenario),
+            examples: self.with_names(&examples),
+        };
+        Ok(prompts.render(&text)?.trim().to_owned())
+    }
+
+    /// The placeholders replaced, in one pass: what a name holds is no placeholder.
+    fn with_names(&self, text: &str) -> String {
+        let placeholders = AhoCorasick::builder().ascii_case_insensitive(true).build(PLACEHOLDERS);
+        let name = self.name.as_str();
+        // Five short words always make an automaton.
+        placeholders.map_or_else(
+            |_| text.to_owned(),
+            |placeholders| placeholders.replace_all(text, &[name, name, name, USER, USER]),
+        )
+    }
+}
+
+impl Prompt for PersonaText {
+    const FILE: &'static str = "chat/card.j2";
+
+    fn sample() -> Self {
+        Self {
+            name: "Aria".into(),
+            description: "Keeper of the lighthouse on Gull Rock.".into(),
+            personality: "patient, dry".into(),
+            scenario: "A stormy night.".into(),
+            examples: "User: Who lit the lamp?\nAria: I did.".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn card(value: &Value) -> Result<Card, CardFault> {
+        Card::read(value.as_object().unwrap())
+    }
+
+    fn fields() -> Value {
+        json!({
+            "name": "Aria",
+            "description": "{{char}} keeps the lamp for {{User}}.",
+            "personality": "patient, dry",
+            "scenario": "A stormy night.",
+            "first_mes": "*{{char}} waves.*",
+            "mes_example": "<START>\n{{user}}: Who lit it?\n{{char}}: I did.\n<START>\n<BOT>: Come in.",
+        })
+    }
+
+    #[test]
+    fn cards_of_all_versions_make_the_same_persona() {
+        let prompts = Prompts::load(None).unwrap();
+        let v1 = card(&fields()).unwrap();
+        let v2 = json!({ "spec": "chara_card_v2", "spec_version": "2.0", "data": fields() });
+        let v3 = json!({ "spec": "chara_card_v3", "spec_version": "3.0", "data": fields() });
+        assert_eq!(card(&v2).as_ref(), Ok(&v1));
+        assert_eq!(card(&v3).as_ref(), Ok(&v1));
+        insta::assert_snapshot!("persona_of_a_card", v1.persona(&prompts).unwrap());
+    }
+
+    #[test]
+    fn a_name_with_a_placeholder_is_not_replaced_again() {
+        let mut fields = fields();
+        fields["name"] = "{{user}}".into();
+        let persona = card(&fields).unwrap().persona(&Prompts::load(None).unwrap()).unwrap();
+        assert!(persona.contains("{{user}} keeps the lamp for User."), "{persona}");
+    }
+
+    #[test]
+    fn a_fault_names_its_place() {
+        let faulty = |value: Value| card(&value).unwrap_err().path;
+        assert_eq!(faulty(json!({})), ["name"]);
+        assert_eq!(faulty(json!({ "data": 1 })), ["data"]);
+        assert_eq!(faulty(json!({ "data": { "name": " " } })), ["data", "name"]);
+        assert_eq!(faulty(json!({ "name": "A", "scenario": [] })), ["scenario"]);
+    }
+}
