@@ -154,6 +154,7 @@ pub(super) fn chat(config: &Config) -> ChatSettings {
             system: chat.system_token_percent,
             memory: chat.rag_token_percent,
             history: chat.history_token_percent,
+            answer: chat.response_token_percent,
         },
         recalled: chat.rag_top_k,
         window: config.engine.llm_n_ctx.into(),

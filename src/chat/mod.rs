@@ -225,6 +225,12 @@ impl ChatService {
         }
     }
 
+    /// The tokens that an answer may take where nothing else is asked for.
+    pub fn usual_answer(&self) -> TokenCount {
+        let window = self.engine.status().window.unwrap_or(self.settings.window);
+        window.scaled(self.settings.shares.answer / 100.0).max(TokenCount::new(1))
+    }
+
     /// Keeps the receipt. A database that can't doesn't keep an answer from being given.
     async fn keep(&self, receipt: &Receipt) {
         if let Some(book) = &self.receipts

@@ -3,12 +3,14 @@
 use crate::context::LayerBudgets;
 use crate::tokens::TokenCount;
 
-/// Shares of the window, in percent. What is left is the answer's, where a request asks for as much.
+/// Shares of the window, in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares {
     pub system: f64,
     pub memory: f64,
     pub history: f64,
+    /// Where a request doesn't say how long its answer may be.
+    pub answer: f64,
 }
 
 /// The tokens of one turn.
@@ -105,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    const SHARES: Shares = Shares { system: 20.0, memory: 25.0, history: 35.0 };
+    const SHARES: Shares = Shares { system: 20.0, memory: 25.0, history: 35.0, answer: 20.0 };
 
     fn tokens(count: usize) -> TokenCount {
         TokenCount::new(count)

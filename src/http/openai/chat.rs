@@ -89,7 +89,7 @@ fn turn(
     let max_tokens = match request.max_completion_tokens.or(request.max_tokens) {
         Some(0) => return Err(wrong("max_tokens", "0 tokens hold no answer")),
         Some(most) => TokenCount::from(most),
-        None => defaults.max_tokens,
+        None => defaults.max_tokens.min(chat.usual_answer()),
     };
     let logprobs = match (request.logprobs.unwrap_or(false), request.top_logprobs) {
         (_, Some(count)) if count > MOST_ALTERNATIVES => {
