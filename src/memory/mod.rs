@@ -1,5 +1,5 @@
-//! What is remembered of talks. Three tiers: working memory in RAM ([`live`]), every message in SQLite
-//! ([`rows`]), and vectors and words that recall searches ([`recall`]). Knows neither prompts nor
+//! What is remembered of talks. Three tiers: working memory in RAM (`live`), every message in SQLite
+//! (`rows`), and vectors and words that recall searches ([`recall`]). Knows neither prompts nor
 //! clients.
 //!
 //! Invariants:

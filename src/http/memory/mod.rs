@@ -1,5 +1,5 @@
 //! `{api}/memory`: seeing and mending what is remembered. One file a concern; the types stand in
-//! [`wire`], what the documentation says besides in [`documentation`].
+//! `wire`, what the documentation says besides in `documentation`.
 
 mod documentation;
 pub(super) mod examples;
