@@ -99,6 +99,8 @@ struct Inner {
     working: Working,
     /// What the database refused so far, in order.
     unsaved: Mutex<VecDeque<Unsaved>>,
+    /// Held by the one who tries again.
+    flushing: tokio::sync::Mutex<()>,
 }
 
 /// What memory is made of.
@@ -218,6 +220,7 @@ impl Memory {
             settings,
             working,
             unsaved: Mutex::default(),
+            flushing: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -109,14 +109,15 @@ impl Inner {
     }
 
     async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
+        if self.unsaved().is_empty() {
+            return Ok(());
+        }
+        // One at a time, so that each takes away what it has stored itself.
+        let _only_one = self.flushing.lock().await;
         loop {
             let Some(turn) = self.unsaved().front().cloned() else { return Ok(()) };
-            let said_at = turn.said_at;
             self.store_turn(turn).await?;
-            let mut unsaved = self.unsaved();
-            if unsaved.front().is_some_and(|first| first.said_at == said_at) {
-                unsaved.pop_front();
-            }
+            self.unsaved().pop_front();
         }
     }
 
