@@ -172,10 +172,15 @@ impl Answer {
             self.service.keep(&self.receipt).await;
             if let Some(remembering) = self.remembering.take() {
                 let answers = answers(&self.texts, &remembering);
-                let failed = Self::store(&self.service, remembering, answers).await;
-                match failed {
-                    Ok(stored) => self.stored = stored,
-                    Err(()) => self.memory = MemoryState::Degraded,
+                let service = Arc::clone(&self.service);
+                // A task of its own: a client that leaves now doesn't keep it from being stored.
+                let storing = self
+                    .service
+                    .tasks
+                    .spawn(async move { Self::store(&service, remembering, answers).await });
+                match storing.await {
+                    Ok(Ok(stored)) => self.stored = stored,
+                    Ok(Err(())) | Err(_) => self.memory = MemoryState::Degraded,
                 }
             }
         }

@@ -64,7 +64,8 @@ impl ChatService {
         })
         .await?;
         self.keep(&receipt).await;
-        let remembering = whose.filter(|_| state != MemoryState::Quiet).map(|whose| Remembering {
+        let is_remembered = request.remembers == Remembers::Fully;
+        let remembering = whose.filter(|_| is_remembered).map(|whose| Remembering {
             talk: Talk {
                 whose,
                 persona: transcript.persona().map(str::to_owned),
@@ -94,20 +95,14 @@ impl ChatService {
         };
         let named = request.session.clone().map(Whose::Named);
         let whose = named.unwrap_or_else(|| memory.recognised());
-        let mut looking = MemoryState::On;
-        let mut trouble = Vec::new();
         let (place, mood) = tokio::join!(
             self.in_time(
                 self.place(memory, &whose, transcript, request.remembers),
-                &mut looking,
-                &mut trouble
+                &mut state,
+                &mut notes
             ),
             timeout(self.settings.patience, mood(memory, transcript)),
         );
-        notes.append(&mut trouble);
-        if looking == MemoryState::Degraded {
-            state = looking;
-        }
         // An answer whose session isn't known yet is still remembered, once the database answers.
         let mood = mood.ok().flatten();
         if mood.is_none() {
