@@ -27,12 +27,65 @@ pub enum StoreError {
         "{path} was written by a later version of Rhapsode (schema {found}, this one knows {known}); use that version, or another DB_PATH"
     )]
     FromTheFuture { path: PathBuf, found: u32, known: u32 },
-    #[error("the database failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("{path} can't be used: {source}. {}", what_to_do(source))]
+    Unusable { path: PathBuf, source: rusqlite::Error },
+    #[error("the database failed: {source}. {}", what_to_do(source))]
+    Sqlite {
+        #[from]
+        source: rusqlite::Error,
+    },
     #[error("what the database holds can't be read: {0}")]
     Content(#[from] serde_json::Error),
     #[error("the database's thread was lost")]
     Lost,
+}
+
+impl StoreError {
+    /// Whether it may pass by itself: another program holds the file, or the disk is full. Otherwise
+    /// only this request's data, or the file itself, is at fault.
+    pub fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure,
+        };
+        let (Self::Sqlite { source } | Self::Unusable { source, .. }) = self else { return false };
+        matches!(
+            source.sqlite_error_code(),
+            Some(
+                DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure | CannotOpen | ReadOnly
+            )
+        )
+    }
+
+    /// Names the file that SQLite refused.
+    fn of_file(self, path: PathBuf) -> Self {
+        match self {
+            Self::Sqlite { source } => Self::Unusable { path, source },
+            other => other,
+        }
+    }
+}
+
+/// For whoever runs a server whose file SQLite refuses.
+fn what_to_do(refusal: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+        PermissionDenied, ReadOnly,
+    };
+    match refusal.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => {
+            "The file is damaged: stop the server and put a backup in its place, save what can be read \
+             (`sqlite3 FILE .recover`), or move it and the files beside it away to begin anew"
+        }
+        Some(DatabaseBusy | DatabaseLocked) => {
+            "Another program holds it: end that (another Rhapsode with this DB_PATH?), or set another \
+             DB_PATH"
+        }
+        Some(DiskFull) => "The disk is full: make room, or set DB_PATH to a folder on another one",
+        Some(ReadOnly | CannotOpen | PermissionDenied) => {
+            "Set DB_PATH to a folder that can be written"
+        }
+        _ => "The server's log says more",
+    }
 }
 
 /// The open database. Cheap to clone.
@@ -49,7 +102,11 @@ impl Store {
         std::fs::create_dir_all(folder)
             .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join(FILE);
-        let mut connection = Connection::open(&path)?;
+        Self::open_file(&path).map_err(|error| error.of_file(path))
+    }
+
+    fn open_file(path: &Path) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         // Acknowledged means durable: WAL's default would lose the last commits to a power cut.
         connection.pragma_update(None, "synchronous", "full")?;
@@ -57,8 +114,8 @@ impl Store {
         // What is deleted is overwritten, not just given free. Costs a write of each page that empties.
         connection.pragma_update(None, "secure_delete", true)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        migrate(&mut connection, &path, MIGRATIONS)?;
-        let reader = Connection::open(&path)?;
+        migrate(&mut connection, path, MIGRATIONS)?;
+        let reader = Connection::open(path)?;
         reader.pragma_update(None, "query_only", true)?;
         reader.busy_timeout(std::time::Duration::from_secs(1))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -75,8 +132,9 @@ impl Store {
         if !path.exists() {
             return Ok(format!("{} will be made", path.display()));
         }
-        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let found = version(&connection)?;
+        let found = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|connection| version(&connection))
+            .map_err(|error| StoreError::from(error).of_file(path.clone()))?;
         let known = newest(MIGRATIONS);
         match found.cmp(&known) {
             Ordering::Greater => Err(StoreError::FromTheFuture { path, found, known }),
@@ -212,6 +270,23 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         drop(Store::open(folder.path()).unwrap());
         assert!(!Store::inspect(folder.path()).unwrap().contains("will be"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let damaged = b"no database, but a file that somebody's disk has eaten".repeat(100);
+        std::fs::write(&path, &damaged).unwrap();
+        for error in [
+            Store::open(folder.path()).err().unwrap(),
+            Store::inspect(folder.path()).err().unwrap(),
+        ] {
+            let told = error.to_string();
+            assert!(told.contains(&path.display().to_string()), "{told}");
+            assert!(told.contains("damaged") && told.contains("backup"), "{told}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), damaged);
     }
 
     #[test]

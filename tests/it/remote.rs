@@ -28,7 +28,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::engine_llama::request;
-use crate::support::{PATIENCE, TestApp, documented_request, types_of};
+use crate::support::{PATIENCE, Scripted, TestApp, documented_request, prompt_of, types_of};
 
 const KEY: &str = "sk-hunter2-hunter2";
 const ANSWER: &str = "Grüße, 狐 said the 🦊.";
@@ -667,4 +667,85 @@ async fn a_chapter_that_the_provider_refuses_is_an_error_event_that_says_what_to
     let last = events.last().unwrap().to_string();
     assert!(last.contains("LLM_REFUSED") && last.contains("LLM_API_KEY"), "{last}");
     assert!(!last.contains(KEY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_rhapsode_may_run_the_model() {
+    let mut far = Scripted::start(&[("LLM_REPEAT_PENALTY", "1.3")]).await;
+    let engine = engine_at(&format!("{}/v1", far.app.base), &[]);
+    until_ready(&engine).await;
+    let near = TestApp::start(Arc::new(engine), &[("LLM_REPEAT_PENALTY", "1.0")]).await;
+    for (says, answer) in [("The key is under the stair.", "So it is."), ("Where?", "The stair.")] {
+        let body = json!({
+            "user": "s", "max_tokens": 50, "temperature": 1, "stream": true,
+            "stream_options": { "include_usage": true },
+            "messages": [
+                { "role": "system", "content": "You are Aria." },
+                { "role": "user", "content": says },
+            ],
+        });
+        let asking = near.post("/v1/chat/completions", body.to_string());
+        let answering = async {
+            let mut call = far.script.next_call().await.expect("a call");
+            call.start(TokenCount::ZERO);
+            for word in answer.split_inclusive(' ') {
+                call.text(word);
+            }
+            let request = call.request.clone();
+            call.finish(FinishReason::Stop);
+            request
+        };
+        let (got, request) = tokio::join!(asking, answering);
+        assert_eq!(got.header("x-memory"), "on");
+        let frames = got.text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let frames: Vec<Value> =
+            frames.filter_map(|frame| serde_json::from_str(frame).ok()).collect();
+        let text: String = frames
+            .iter()
+            .filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str())
+            .collect();
+        assert_eq!(text, answer);
+        assert!(frames.iter().any(|frame| frame["usage"]["completion_tokens"].is_u64()));
+        // What the near one remembers stands in the prompt; the far one adds nothing of its own.
+        let prompt = prompt_of(&request);
+        assert!(
+            prompt.starts_with("You are Aria.") && prompt.contains("under the stair"),
+            "{prompt}"
+        );
+        assert_eq!(prompt.matches("under the stair").count(), 1, "{prompt}");
+        let sampling = request.sampling;
+        assert!(
+            (sampling.temperature - 1.0).abs() < 1e-6
+                && (sampling.repeat_penalty - 1.0).abs() < 1e-6
+        );
+        assert_eq!(request.max_tokens, TokenCount::new(50));
+    }
+    // One remembers, and not both.
+    assert_eq!(near.get("/api/v1/memory/s").await.json()["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(far.app.get("/health").await.json()["memory_sessions"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_stops_the_model_of_the_other_rhapsode() {
+    let mut far = Scripted::start(&[]).await;
+    let engine = engine_at(&format!("{}/v1", far.app.base), &[]);
+    until_ready(&engine).await;
+    let near = TestApp::start(Arc::new(engine), &[]).await;
+    let body = json!({ "stream": true, "messages": [{ "role": "user", "content": "Hello." }] });
+    let response = near.send("/v1/chat/completions", body.to_string(), "*/*").await;
+    let mut call = far.script.next_call().await.expect("a call");
+    call.start(TokenCount::ZERO);
+    call.text("Well, ");
+    let mut frames = response.bytes_stream();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("Well, ") {
+        seen.extend(frames.next().await.expect("text comes").expect("a frame"));
+    }
+    drop(frames);
+    timeout(PATIENCE, call.cancelled()).await.expect("it hears that nobody waits");
+}
+
+async fn until_ready(engine: &RemoteEngine) {
+    let status = rhapsode::app::checks::wait_until_loaded(engine, |_| {}).await;
+    assert_eq!(status.state, EngineState::Ready, "{status:?}");
 }

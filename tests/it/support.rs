@@ -158,6 +158,15 @@ impl TestApp {
         folder: &Path,
         settings: &[(&str, &str)],
     ) -> Self {
+        Self::over(engine, Store::open(folder).expect("a database"), settings).await
+    }
+
+    /// A server over an open database.
+    pub(crate) async fn over(
+        engine: Arc<dyn Engine>,
+        store: Store,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let config = Config::from_pairs(settings).expect("the test's settings are valid");
         let clock = Clock::fixed("2026-01-02T03:04:05Z".parse().expect("a timestamp"));
         let parts = Parts {
@@ -165,7 +174,7 @@ impl TestApp {
             prompts: Arc::new(Prompts::load(None).expect("the shipped prompts")),
             embedder: embedder(),
             metrics: Metrics::new().expect("new metrics"),
-            store: Some(Store::open(folder).expect("a database")),
+            store: Some(store),
             ids: Ids::seeded(clock.clone(), 7),
             clock,
         };

@@ -1,13 +1,15 @@
 //! Talks over `/v1`: whose they are, what is remembered of them, and what the model is shown.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use rhapsode::engine::scripted::Call;
-use rhapsode::engine::{Capabilities, FinishReason, GenerateRequest};
+use rhapsode::engine::scripted::{Call, ScriptedEngine};
+use rhapsode::engine::{Capabilities, Engine, FinishReason, GenerateRequest};
+use rhapsode::store::Store;
 use rhapsode::tokens::TokenCount;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Scripted, answer_with, prompt_of};
+use crate::support::{Answer, Scripted, TestApp, answer_with, prompt_of};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -480,6 +482,48 @@ async fn a_locked_database_costs_memory_and_not_the_answer_and_takes_it_all_late
         .unwrap();
     let said = ["The key is under the stair.", "Good.", "Where is the key?", "Under the stair."];
     assert_eq!(stored, said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_costs_memory_and_not_the_answer_and_is_made_up_for_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (engine, script) = ScriptedEngine::new(TokenCount::new(4096));
+    let app = TestApp::over(Arc::clone(&engine) as Arc<dyn Engine>, store.clone(), &[]).await;
+    let mut scripted = Scripted { app, engine, script };
+    let mut client = Client { window: 1, ..Client::named("You are Aria.", "full") };
+    turn(&mut scripted, &mut client, "It rains.", "It does.").await;
+    // SQLite fails as it does when there is no space left.
+    limit_pages(&store, 1).await;
+    let long = "The rain fell on the old town and nobody spoke. ".repeat(100);
+    let mut said = vec!["It rains.".to_owned(), "It does.".to_owned()];
+    let mut states = HashSet::new();
+    for at in 0..3 {
+        let says = format!("{at}: {long}");
+        let shown = turn(&mut scripted, &mut client, &says, "I listen.").await;
+        states.insert(shown.answer.header("x-memory").to_owned());
+        said.extend([says.trim().to_owned(), "I listen.".to_owned()]);
+    }
+    assert!(states.contains("degraded"), "{states:?}");
+    let health = scripted.app.get("/health").await.json();
+    assert_eq!((&health["status"], &health["database"]), (&json!("degraded"), &json!("degraded")));
+    limit_pages(&store, 1 << 20).await;
+    let shown = turn(&mut scripted, &mut client, "Is there room?", "There is.").await;
+    assert_eq!(shown.answer.header("x-memory"), "on");
+    said.extend(["Is there room?".to_owned(), "There is.".to_owned()]);
+    let listed = scripted.app.get("/api/v1/memory/full?limit=100").await.json();
+    let listed = listed["messages"].as_array().unwrap().iter();
+    let listed: Vec<_> = listed.map(|it| it["text"].as_str().unwrap().trim().to_owned()).collect();
+    assert_eq!(listed, said);
+}
+
+async fn limit_pages(store: &Store, pages: u32) {
+    let limited = store.run(move |connection| {
+        // Never less than there are.
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        Ok(())
+    });
+    limited.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,6 +63,8 @@ impl Caller {
             .post(format!("{}/{}", self.base, call.path))
             .header(ACCEPT, accepted)
             .header(CONTENT_TYPE, "application/json")
+            // Another Rhapsode shall not remember once more what is remembered here.
+            .header("x-memory", "off")
             .body(call.body.to_string());
         let response = self.send(request).await?;
         if call.framing == Framing::Events {

@@ -62,32 +62,27 @@ impl OpenAi {
         }
     }
 
-    /// What doesn't differ from what servers do by themselves isn't sent.
+    /// What OpenAI does by itself isn't told it, since some of its models take nothing else. Other
+    /// servers have other defaults and are told everything.
     fn sampling(&self, request: &GenerateRequest) -> Map<String, Value> {
         let sampling = &request.sampling;
         let mut fields = Map::new();
         let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-        for (name, value, neutral) in [
+        for (name, value, usual) in [
             ("temperature", sampling.temperature, 1.0),
             ("top_p", sampling.top_p, 1.0),
             ("presence_penalty", sampling.presence_penalty, 0.0),
             ("frequency_penalty", sampling.frequency_penalty, 0.0),
         ] {
-            if differs(value, neutral) {
+            if !self.is_original || differs(value, usual) {
                 put(name, decimal(value));
             }
         }
         put("seed", json!(sampling.seed));
         if !self.is_original {
-            if sampling.top_k > 0 {
-                put("top_k", json!(sampling.top_k));
-            }
-            if differs(sampling.min_p, 0.0) {
-                put("min_p", decimal(sampling.min_p));
-            }
-            if differs(sampling.repeat_penalty, 1.0) {
-                put("repetition_penalty", decimal(sampling.repeat_penalty));
-            }
+            put("top_k", json!(sampling.top_k));
+            put("min_p", decimal(sampling.min_p));
+            put("repetition_penalty", decimal(sampling.repeat_penalty));
         }
         fields
     }
