@@ -283,7 +283,7 @@ async fn added() -> Table {
         };
         server.memory.remember(talk, Vec::new()).await.unwrap();
         server.rest(session).await;
-        let (mut turns, mut plain, mut added, mut embedding) = (vec![], vec![], vec![], vec![]);
+        let (mut turns, mut bare, mut more, mut one) = (vec![], vec![], vec![], vec![]);
         for turn in 0..=TURNS {
             let newest = prose.next();
             prose.count += 1;
@@ -312,7 +312,7 @@ async fn added() -> Table {
             if turn > 0 {
                 turns.push(time);
                 plain.push(bare);
-                added.push(time.saturating_sub(bare));
+                more.push(time.saturating_sub(bare));
                 embedding.push(embedded);
             }
         }
@@ -320,7 +320,7 @@ async fn added() -> Table {
             client.what.to_owned(),
             percentiles(&mut turns),
             median(&mut plain),
-            percentiles(&mut added),
+            percentiles(&mut more),
             median(&mut embedding),
             "25 ms".to_owned(),
         ]);

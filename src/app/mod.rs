@@ -174,6 +174,10 @@ impl App {
             hard_stop.cancel();
         });
         let chat = Arc::clone(&self.state.chat);
+        tokio::spawn({
+            let chat = Arc::clone(&chat);
+            async move { chat.take_up().await }
+        });
         let closed = self.state.lifecycle.hard_stop.clone();
         // A token is a small packet; it must not wait for the one before to be acknowledged.
         let listener = listener.tap_io(|connection| {

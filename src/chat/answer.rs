@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{SelectAll, Stream};
+use tokio::task::JoinHandle;
 
 use super::upkeep::Speaking;
 use super::{ChatService, MemoryState};
 use crate::context::Receipt;
 use crate::engine::{EngineError, Event, FinishReason, Finished, Generation, TokenLogprob};
-use crate::memory::{Answered, MessageId, Said, Talk};
+use crate::memory::{Answered, Said, Talk};
 use crate::telemetry;
 
 /// What happens while an answer is spoken. Each choice ends with exactly one `Finished` or `Failed`.
@@ -66,6 +67,8 @@ pub(super) struct Remembering {
 /// A turn whose answer is about to be spoken.
 pub(super) struct Begun {
     pub(super) receipt: Receipt,
+    /// Its keeping, where that isn't done yet.
+    pub(super) kept: Option<JoinHandle<()>>,
     pub(super) memory: MemoryState,
     /// When the turn arrived.
     pub(super) started: Instant,
@@ -83,13 +86,12 @@ pub struct Answer {
     /// Ends of choices, held back until what was said is stored.
     ends: VecDeque<Spoken>,
     remembering: Option<Remembering>,
-    is_stored: bool,
+    has_ended: bool,
     started: Instant,
     status: &'static str,
     pub receipt: Receipt,
+    kept: Option<JoinHandle<()>>,
     pub memory: MemoryState,
-    /// Ids of the stored answers.
-    pub stored: Vec<MessageId>,
     _speaking: Speaking,
 }
 
@@ -109,7 +111,7 @@ impl Answer {
         begun: Begun,
         remembering: Option<Remembering>,
     ) -> Self {
-        let Begun { receipt, memory, started, speaking } = begun;
+        let Begun { receipt, kept, memory, started, speaking } = begun;
         let texts = generations.iter().map(|_| Choice::default()).collect();
         let events = generations.into_iter().enumerate().map(|(choice, mut generation)| {
             let events = async_stream::stream! {
@@ -125,12 +127,12 @@ impl Answer {
             texts,
             ends: VecDeque::new(),
             remembering,
-            is_stored: false,
+            has_ended: false,
             started,
             status: LEFT,
             receipt,
+            kept,
             memory,
-            stored: Vec::new(),
             _speaking: speaking,
         }
     }
@@ -166,25 +168,37 @@ impl Answer {
                 }
             }
         }
-        if !self.is_stored {
-            self.is_stored = true;
+        if !self.has_ended {
+            self.has_ended = true;
             self.status = if self.status == LEFT { "ok" } else { self.status };
-            self.service.keep(&self.receipt).await;
-            if let Some(remembering) = self.remembering.take() {
-                let answers = answers(&self.texts, &remembering);
-                let service = Arc::clone(&self.service);
-                // A task of its own: a client that leaves now doesn't keep it from being stored.
-                let storing = self
-                    .service
-                    .tasks
-                    .spawn(async move { Self::store(&service, remembering, answers).await });
-                match storing.await {
-                    Ok(Ok(stored)) => self.stored = stored,
-                    Ok(Err(())) | Err(_) => self.memory = MemoryState::Degraded,
-                }
+            if self.conclude().await.is_err() {
+                self.memory = MemoryState::Degraded;
             }
         }
         self.ends.pop_front()
+    }
+
+    /// Stores what was said, and the receipt as it is now. In a task of its own: a client that leaves
+    /// meanwhile doesn't keep it from being stored.
+    async fn conclude(&mut self) -> Result<(), Unstored> {
+        let remembering = self.remembering.take().map(|remembering| {
+            let answers = answers(&self.texts, &remembering);
+            (remembering, answers)
+        });
+        let (service, receipt) = (Arc::clone(&self.service), self.receipt.clone());
+        let kept = self.kept.take();
+        let concluding = self.service.tasks.spawn(async move {
+            if let Some((remembering, answers)) = remembering {
+                Self::store(&service, remembering, answers).await?;
+            }
+            // Its earlier state must not come after.
+            if let Some(kept) = kept {
+                let _ = kept.await;
+            }
+            let _ = service.keep(&receipt).await;
+            Ok(())
+        });
+        concluding.await.unwrap_or(Err(Unstored))
     }
 
     fn count(&self, finished: &Finished) {
@@ -203,10 +217,10 @@ impl Answer {
         service: &Arc<ChatService>,
         remembering: Remembering,
         answers: Vec<Answered>,
-    ) -> Result<Vec<MessageId>, ()> {
-        let Some(memory) = &service.memory else { return Ok(Vec::new()) };
+    ) -> Result<(), Unstored> {
+        let Some(memory) = &service.memory else { return Ok(()) };
         if answers.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         for answer in &answers {
             tracing::trace!(target: telemetry::GENERATION, content = answer.text, "answer");
@@ -214,7 +228,7 @@ impl Answer {
         match memory.remember(remembering.talk, answers).await {
             Ok(remembered) => {
                 service.look_after(&remembered.session);
-                Ok(remembered.answers)
+                Ok(())
             }
             Err(error) => {
                 tracing::error!(
@@ -222,11 +236,14 @@ impl Answer {
                     "a turn couldn't be stored and waits in memory: {error}"
                 );
                 service.save_later();
-                Err(())
+                Err(Unstored)
             }
         }
     }
 }
+
+/// What was said waits in RAM.
+struct Unstored;
 
 /// What there is to remember: whole answers, and those that were begun.
 fn answers(texts: &[Choice], remembering: &Remembering) -> Vec<Answered> {
@@ -245,9 +262,6 @@ impl Drop for Answer {
         let metrics = &self.service.metrics;
         metrics.chat_requests.with_label_values(&[self.status]).inc();
         metrics.chat_request_duration.observe(self.started.elapsed().as_secs_f64());
-        if self.is_stored {
-            return;
-        }
         let Some(remembering) = self.remembering.take() else { return };
         let answers = answers(&self.texts, &remembering);
         let service = Arc::clone(&self.service);

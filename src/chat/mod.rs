@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 pub use self::answer::{Answer, Spoken};
@@ -195,11 +196,6 @@ impl ChatService {
         }
     }
 
-    /// Turns that are being answered at the moment.
-    pub fn speaking(&self) -> usize {
-        self.upkeep.speaking()
-    }
-
     /// Looks whether talks can be stored.
     pub async fn database(&self) -> DatabaseState {
         match &self.memory {
@@ -231,13 +227,17 @@ impl ChatService {
         window.scaled(self.settings.shares.answer / 100.0).max(TokenCount::new(1))
     }
 
-    /// Keeps the receipt. A database that can't doesn't keep an answer from being given.
-    async fn keep(&self, receipt: &Receipt) {
-        if let Some(book) = &self.receipts
-            && let Err(error) = book.save(receipt).await
-        {
-            tracing::error!(receipt_id = %receipt.id, "the receipt couldn't be kept: {error}");
-        }
+    /// Keeps the receipt, in a task of its own: neither a slow database nor a client that leaves may
+    /// come between. A database that can't doesn't keep an answer from being given.
+    fn keep(&self, receipt: &Receipt) -> JoinHandle<()> {
+        let (book, receipt) = (self.receipts.clone(), receipt.clone());
+        self.tasks.spawn(async move {
+            if let Some(book) = book
+                && let Err(error) = book.save(&receipt).await
+            {
+                tracing::error!(receipt_id = %receipt.id, "the receipt couldn't be kept: {error}");
+            }
+        })
     }
 }
 

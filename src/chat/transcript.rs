@@ -2,6 +2,7 @@
 //! in between (lore, author's notes, instructions).
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -20,11 +21,31 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Whether it calls tools, or tells what came of it: part of the prompt, and nothing said.
+    fn is_call(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| {
+            let calls = wire.get("tool_calls").is_some_and(|calls| !calls.is_null());
+            calls || wire["role"] == "tool" || wire["role"] == "function"
+        })
+    }
+
+    /// What is remembered of it. A picture alone has no words.
+    fn said(&self, role: memory::Role) -> Said {
+        let has_words = !self.content.trim().is_empty() || self.wire.is_none();
+        let text = if has_words { &self.content } else { WORDLESS };
+        Said::new(role, self.name.clone(), text.to_owned())
+    }
+
     pub(super) fn message(&self) -> Message {
         let content = self.content.clone();
         Message { role: self.role, content, wire: self.wire.clone() }
     }
 }
+
+/// What stands for a message without words.
+const WORDLESS: &str = "[something without words]";
+/// Names that are told apart, the newest speakers' first.
+const MOST_PARTICIPANTS: usize = 200;
 
 /// The client's messages, and what they are to the talk.
 #[derive(Clone, Debug)]
@@ -44,16 +65,17 @@ impl Transcript {
         for (place, message) in sent.iter().enumerate() {
             let role = match message.role {
                 Role::System => continue,
+                _ if message.is_call() => continue,
                 Role::User => memory::Role::User,
                 Role::Assistant => memory::Role::Assistant,
             };
-            said.push(Said::new(role, message.name.clone(), message.content.clone()));
+            said.push(message.said(role));
             places.push(place);
         }
         let somebody_asked = said.iter().any(|said| said.role == memory::Role::User);
         // A character's message with an instruction after it is answered by another character.
-        let goes_on =
-            somebody_asked && sent.last().is_some_and(|last| last.role == Role::Assistant);
+        let goes_on = somebody_asked
+            && sent.last().is_some_and(|last| last.role == Role::Assistant && !last.is_call());
         Self { sent, said, places, goes_on }
     }
 
@@ -86,16 +108,36 @@ impl Transcript {
         self.places.binary_search(&place).ok()
     }
 
+    /// The places right after this one that hold calls of tools and what came of them. They stay with
+    /// what was said before: a model refuses results of calls that it can't see.
+    pub(super) fn calls_after(&self, place: usize) -> Range<usize> {
+        let after = self.sent[place + 1..].iter();
+        place + 1..place + 1 + after.take_while(|sent| sent.is_call()).count()
+    }
+
+    /// Whether there are calls, or results of some, before anything that was said.
+    pub(super) fn has_stray_calls(&self) -> bool {
+        let first = self.places.first().copied().unwrap_or(self.sent.len());
+        self.sent[..first].iter().any(Sent::is_call)
+    }
+
     /// Names of those who speak.
     pub(super) fn participants(&self) -> Vec<String> {
-        let names: BTreeSet<&String> =
-            self.said.iter().filter_map(|said| said.speaker.as_ref()).collect();
+        let mut names = BTreeSet::new();
+        for said in self.said.iter().rev() {
+            names.extend(said.speaker.as_ref());
+            if names.len() == MOST_PARTICIPANTS {
+                break;
+            }
+        }
         names.into_iter().cloned().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use Role::{Assistant, System, User};
 
@@ -138,6 +180,28 @@ mod tests {
         let talk = transcript(&[(User, "Hi."), (Assistant, "Aria: Hi."), (System, "[Now Bo.]")]);
         assert!(talk.beginning().is_none());
         assert_eq!(talk.newest().unwrap().text, "Aria: Hi.");
+    }
+
+    #[test]
+    fn calls_of_tools_stay_with_what_was_said_before() {
+        let wire = |role, text: &str, wire: Value| Sent {
+            role,
+            name: None,
+            content: text.to_owned(),
+            wire: Some(Arc::new(wire)),
+        };
+        let said = |role, text: &str| Sent { wire: None, ..wire(role, text, Value::Null) };
+        let talk = Transcript::new(vec![
+            said(User, "What is the weather?"),
+            wire(Assistant, "", json!({ "role": "assistant", "tool_calls": [{ "id": "1" }] })),
+            wire(User, "{\"rain\": true}", json!({ "role": "tool", "tool_call_id": "1" })),
+        ]);
+        assert_eq!(talk.newest().unwrap().text, "What is the weather?");
+        assert_eq!((talk.calls_after(0), talk.said_at(2)), (1..3, None));
+        assert!(talk.beginning().is_none() && !talk.has_stray_calls());
+        let picture =
+            wire(User, "", json!({ "role": "user", "content": [{ "type": "image_url" }] }));
+        assert_eq!(Transcript::new(vec![picture]).newest().unwrap().text, WORDLESS);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::answer::{Answer, Begun, Remembering};
 use super::arrangement::{Draft, Found};
@@ -11,7 +11,7 @@ use super::recollection::{Mood, mood};
 use super::transcript::Transcript;
 use super::{ChatError, ChatService, MemoryState, Remembers, TurnRequest, blocking};
 use crate::context::{BudgetReport, PromptReport, Receipt};
-use crate::distil::{Source, Strategy, Urgency};
+use crate::distil::{Distilled, Source, Strategy, Urgency};
 use crate::engine::{GenerateRequest, Generation, milliseconds};
 use crate::memory::{Cue, Memory, Place, Recalled, Talk, Whose};
 use crate::store::StoreError;
@@ -32,9 +32,10 @@ impl ChatService {
     pub async fn answer(self: &Arc<Self>, request: TurnRequest) -> Result<Answer, ChatError> {
         let started = Instant::now();
         self.engine.ready()?;
+        let looked_up_by = started + self.settings.patience;
         let speaking = self.upkeep.speak();
         let transcript = Arc::new(Transcript::new(request.messages.clone()));
-        let situation = self.identify(&request, &transcript).await;
+        let situation = self.identify(&request, &transcript, looked_up_by).await;
         let Situation { place, mood, mut state, whose, mut notes } = situation;
         let draft = {
             let (service, transcript) = (Arc::clone(self), Arc::clone(&transcript));
@@ -45,12 +46,12 @@ impl ChatService {
         let recalled = match (&self.memory, &place) {
             (Some(memory), Some(place)) => {
                 let cue = self.cue(&transcript, mood.as_ref(), &draft);
-                self.in_time(memory.recall(place, cue), &mut state, &mut notes).await
+                self.in_time(memory.recall(place, cue), looked_up_by, &mut state, &mut notes).await
             }
             _ => None,
         };
         self.count_recall(searching, recalled.as_ref(), mood.as_ref());
-        let persona = self.shortened_persona(&request, &draft).await;
+        let persona = self.shortened_persona(&request, &draft, looked_up_by).await;
         let found = Found {
             recalled: recalled.unwrap_or_default(),
             feeling: mood.as_ref().map(|mood| mood.feeling),
@@ -63,7 +64,9 @@ impl ChatService {
             service.queue(&asked, arranged, started)
         })
         .await?;
-        self.keep(&receipt).await;
+        // The model is at work already; the client can ask for the receipt as soon as it knows its id.
+        let mut kept = self.keep(&receipt);
+        let is_kept = timeout_at(looked_up_by.into(), &mut kept).await.is_ok();
         let is_remembered = request.remembers == Remembers::Fully;
         let remembering = whose.filter(|_| is_remembered).map(|whose| Remembering {
             talk: Talk {
@@ -76,12 +79,18 @@ impl ChatService {
             session: place.map(|place| place.name),
         });
         self.metrics.context_tokens.observe(receipt.prompt.tokens.get() as f64);
-        let begun = Begun { receipt, memory: state, started, speaking };
+        let kept = (!is_kept).then_some(kept);
+        let begun = Begun { receipt, kept, memory: state, started, speaking };
         Ok(Answer::new(Arc::clone(self), generations, begun, remembering))
     }
 
     /// The session and what the newest message feels like, side by side.
-    async fn identify(&self, request: &TurnRequest, transcript: &Arc<Transcript>) -> Situation {
+    async fn identify(
+        &self,
+        request: &TurnRequest,
+        transcript: &Arc<Transcript>,
+        by: Instant,
+    ) -> Situation {
         let mut notes = Vec::new();
         let nothing =
             |state| Situation { place: None, mood: None, state, whose: None, notes: Vec::new() };
@@ -98,10 +107,11 @@ impl ChatService {
         let (place, mood) = tokio::join!(
             self.in_time(
                 self.place(memory, &whose, transcript, request.remembers),
+                by,
                 &mut state,
                 &mut notes
             ),
-            timeout(self.settings.patience, mood(memory, transcript)),
+            timeout_at(by.into(), mood(memory, transcript)),
         );
         // An answer whose session isn't known yet is still remembered, once the database answers.
         let mood = mood.ok().flatten();
@@ -134,7 +144,7 @@ impl ChatService {
         let whose = whose.clone();
         let talk =
             Talk { whose: whose.clone(), persona: persona.clone(), history: before, feeling: None };
-        memory.remember(talk, Vec::new()).await?;
+        memory.catch_up(talk).await?;
         memory.place(whose, persona, history).await
     }
 
@@ -142,10 +152,11 @@ impl ChatService {
     async fn in_time<T>(
         &self,
         looking: impl Future<Output = Result<T, StoreError>>,
+        by: Instant,
         state: &mut MemoryState,
         notes: &mut Vec<String>,
     ) -> Option<T> {
-        let problem = match timeout(self.settings.patience, looking).await {
+        let problem = match timeout_at(by.into(), looking).await {
             Ok(Ok(found)) => return Some(found),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("it took longer than {:?}", self.settings.patience),
@@ -173,7 +184,8 @@ impl ChatService {
         &self,
         request: &TurnRequest,
         draft: &Draft,
-    ) -> Option<crate::distil::Distilled> {
+        by: Instant,
+    ) -> Option<Distilled> {
         let (persona, target) = draft.persona_to_shorten()?;
         let source = Source {
             id: "persona".into(),
@@ -189,13 +201,13 @@ impl ChatService {
             Urgency::Emergency,
             &|_| {},
         );
-        match rolled.await {
-            Ok(short) => Some(short),
-            Err(error) => {
-                tracing::error!("the persona couldn't be told shorter: {error}");
-                None
-            }
-        }
+        let problem = match timeout_at(by.into(), rolled).await {
+            Ok(Ok(short)) => return Some(short),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it took longer than {:?}", self.settings.patience),
+        };
+        tracing::error!("the persona couldn't be told shorter: {problem}");
+        None
     }
 
     fn count_recall(&self, since: Instant, recalled: Option<&Recalled>, mood: Option<&Mood>) {

@@ -13,8 +13,11 @@ use crate::engine::EngineState;
 use crate::memory::Memory;
 use crate::store::StoreError;
 
-/// Pause before the database is asked again.
+/// Pause before the database is asked again; doubled each time, up to the second.
 const SAVE_AGAIN: Duration = Duration::from_secs(2);
+const SAVE_AGAIN_AT_MOST: Duration = Duration::from_mins(1);
+/// The longest that embedding what was said long ago waits for the talk to pause.
+const BACKLOG_WAITS: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(super) struct Upkeep {
@@ -107,15 +110,7 @@ impl Upkeep {
 impl ChatService {
     /// Sees to it that what was said in the session gets its vectors and summaries.
     pub fn look_after(self: &Arc<Self>, session: &str) {
-        if self.upkeep.to_embed.push(session) {
-            let service = Arc::clone(self);
-            tokio::spawn(async move {
-                while let Some(session) = service.upkeep.to_embed.pop() {
-                    let Some(memory) = &service.memory else { continue };
-                    while said(memory.embed_some(&session).await) {}
-                }
-            });
-        }
+        self.embed_later(session);
         if self.upkeep.to_summarize.push(session) {
             let service = Arc::clone(self);
             tokio::spawn(async move {
@@ -127,14 +122,50 @@ impl ChatService {
         }
     }
 
+    /// Takes up what an earlier process left undone.
+    pub async fn take_up(self: &Arc<Self>) {
+        let Some(memory) = &self.memory else { return };
+        match memory.neglected().await {
+            Ok(sessions) => sessions.iter().for_each(|session| self.look_after(session)),
+            Err(error) => tracing::warn!("memory couldn't be looked through: {error}"),
+        }
+    }
+
+    fn embed_later(self: &Arc<Self>, session: &str) {
+        if !self.upkeep.to_embed.push(session) {
+            return;
+        }
+        let service = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut has_backlog = false;
+            while let Some(session) = service.upkeep.to_embed.pop() {
+                let Some(memory) = &service.memory else { continue };
+                if has_backlog {
+                    let quiet = service.upkeep.until_quiet();
+                    let _ = tokio::time::timeout(BACKLOG_WAITS, quiet).await;
+                }
+                if said(memory.adopt_embedder().await) {
+                    service.take_up().await;
+                }
+                // The newest come first, and then it is another session's turn.
+                has_backlog = said(memory.embed_some(&session).await);
+                if has_backlog {
+                    service.upkeep.to_embed.push(&session);
+                }
+            }
+        });
+    }
+
     async fn summarize(&self, memory: &Memory, session: &str) -> Result<(), StoreError> {
         loop {
+            let begun = self.upkeep.speaking.begun.notified();
+            tokio::pin!(begun);
+            begun.as_mut().enable();
             self.upkeep.until_quiet().await;
             if self.engine.status().state != EngineState::Ready {
                 return Ok(());
             }
             let Some(counter) = self.tokenizers.counter() else { return Ok(()) };
-            let begun = self.upkeep.speaking.begun.notified();
             tokio::select! {
                 // Dropping the work frees the engine; it is begun anew when it is quiet.
                 () = begun => {}
@@ -154,15 +185,22 @@ impl ChatService {
         }
         let service = Arc::clone(self);
         tokio::spawn(async move {
-            if let Some(memory) = &service.memory {
+            let Some(memory) = &service.memory else { return };
+            let mut pause = SAVE_AGAIN;
+            loop {
                 while memory.unsaved() > 0 {
-                    tokio::time::sleep(SAVE_AGAIN).await;
+                    tokio::time::sleep(pause).await;
                     if let Err(error) = memory.flush().await {
                         tracing::warn!("the database still refuses: {error}");
                     }
+                    pause = (pause * 2).min(SAVE_AGAIN_AT_MOST);
+                }
+                service.upkeep.is_saving.store(false, Ordering::Release);
+                // What came in between saw somebody at it.
+                if memory.unsaved() == 0 || service.upkeep.is_saving.swap(true, Ordering::AcqRel) {
+                    return;
                 }
             }
-            service.upkeep.is_saving.store(false, Ordering::Release);
         });
     }
 }

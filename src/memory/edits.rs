@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::facts::{self, Fact};
-use super::records::{Record, session};
+use super::records::{Record, record_of, session};
 use super::rows::{self, SessionRow};
 use super::{Inner, Memory, MessageId, persona, summaries};
 use crate::distil::Strategy;
@@ -61,6 +61,10 @@ pub struct FactChange {
     pub pinned: Option<bool>,
 }
 
+/// What the distiller made of a talk's words may be kept under the words' hash.
+pub(super) const MADE_OF_TALK: [Strategy; 2] =
+    [Strategy::ConversationHistory, Strategy::SystemPromptOptimization];
+
 impl Memory {
     pub async fn change_message(
         &self,
@@ -71,10 +75,16 @@ impl Memory {
         if let Some(Some(text)) = &change.corrected {
             not_blank("corrected", text)?;
         }
-        self.change(name, move |inner, connection, row| {
-            inner.change_message(connection, row, id, &change)
-        })
-        .await
+        let is_forgotten = change.forgotten == Some(true);
+        let changed = self
+            .change(name, move |inner, connection, row| {
+                inner.change_message(connection, row, id, &change)
+            })
+            .await?;
+        if is_forgotten {
+            self.inner.distiller.forget(&MADE_OF_TALK).await?;
+        }
+        Ok(changed)
     }
 
     /// Deletes a message and all that was said after it; tells how many that were.
@@ -93,23 +103,21 @@ impl Memory {
                 delete_with_descendants(connection, id)
             })
             .await?;
+        self.inner.distiller.forget(&MADE_OF_TALK).await?;
         self.inner.store.settle().await?;
         Ok(deleted)
     }
 
     /// Deletes all of a session, down to the bytes in the file.
     pub async fn delete_session(&self, name: String) -> Result<(), RecordError> {
-        let wanted = name.clone();
-        self.change(name, move |inner, connection, row| {
+        self.change(name, |inner, connection, row| {
+            inner.drop_waiting(connection, row.id)?;
             delete_content(connection, row)?;
             connection.execute("DELETE FROM sessions WHERE id = ?1", [row.id.0])?;
-            inner.drop_unsaved(&wanted);
             Ok(())
         })
         .await?;
-        // What was made of its words may be kept under the words' hash.
-        let made = [Strategy::ConversationHistory, Strategy::SystemPromptOptimization];
-        self.inner.distiller.forget(&made).await?;
+        self.inner.distiller.forget(&MADE_OF_TALK).await?;
         Ok(self.inner.store.settle().await?)
     }
 
@@ -228,7 +236,7 @@ impl Inner {
         change: &Change,
     ) -> Result<Record, RecordError> {
         let path = rows::path_ids(connection, row.tip)?;
-        let old = self.record_of(connection, row, &path, id)?.stored;
+        let old = record_of(connection, row, &path, id)?.stored;
         let corrected = change.corrected.clone().unwrap_or_else(|| old.corrected.clone());
         let corrected = corrected.filter(|text| *text != old.said.text);
         let forgotten = change.forgotten.unwrap_or(old.forgotten);
@@ -253,7 +261,7 @@ impl Inner {
         }
         connection
             .execute("UPDATE messages SET pinned = ?2 WHERE id = ?1", params![id.0, pinned])?;
-        self.record_of(connection, row, &path, id)
+        record_of(connection, row, &path, id)
     }
 }
 

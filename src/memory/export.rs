@@ -162,7 +162,7 @@ enum Next {
 
 impl Memory {
     pub async fn export(&self, name: String, format: Format) -> Result<Export, RecordError> {
-        let row = self.look(move |_, connection| session(connection, &name)).await?;
+        let row = self.look(move |connection| session(connection, &name)).await?;
         Ok(Export { memory: self.clone(), row, format, next: Next::Beginning })
     }
 }
@@ -180,7 +180,7 @@ impl Export {
             Next::Path(path, names) => some_of_path(connection, path, names),
             at => some_lines(connection, &row, &at),
         };
-        let (lines, next) = self.memory.look(move |_, connection| Ok(read(connection)?)).await?;
+        let (lines, next) = self.memory.look(move |connection| Ok(read(connection)?)).await?;
         self.next = next;
         Ok(Some(lines))
     }

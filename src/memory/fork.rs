@@ -80,9 +80,11 @@ fn copy_message(
     connection
         .prepare_cached(
             "INSERT INTO messages (session, parent, depth, own, chain, role, speaker, text,
-                interrupted, said_at, emotion, confidence, importance, pinned, forgotten, corrected)
+                interrupted, said_at, emotion, confidence, importance, pinned, forgotten, corrected,
+                has_vectors, is_recognised)
              SELECT ?2, ?3, depth, own, chain, role, speaker, text, interrupted, said_at, emotion,
-                confidence, importance, pinned, forgotten, corrected FROM messages WHERE id = ?1",
+                confidence, importance, pinned, forgotten, corrected, has_vectors,
+                (SELECT is_recognised FROM sessions WHERE id = ?2) FROM messages WHERE id = ?1",
         )?
         .execute(params![stored.id.0, session.0, parent.map(|it| it.0)])?;
     let new = MessageId(connection.last_insert_rowid());

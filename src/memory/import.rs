@@ -401,8 +401,9 @@ fn write_messages(
 ) -> Result<Vec<MessageId>, RecordError> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO messages (session, parent, depth, own, chain, role, speaker, text, corrected,
-            interrupted, said_at, emotion, confidence, importance, pinned, forgotten)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+            interrupted, said_at, emotion, confidence, importance, pinned, forgotten, is_recognised)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+            (SELECT is_recognised FROM sessions WHERE id = ?1))
          ON CONFLICT (session, chain) DO NOTHING",
     )?;
     let mut find =

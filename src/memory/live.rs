@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
@@ -26,6 +27,7 @@ pub(super) struct Live {
     newest: VecDeque<Stored>,
     most_newest: usize,
     embedder: String,
+    size: Arc<Size>,
 }
 
 /// A message of the path.
@@ -51,6 +53,7 @@ impl Live {
             newest: VecDeque::new(),
             most_newest,
             embedder: embedder.to_owned(),
+            size: Arc::default(),
         }
     }
 
@@ -58,8 +61,19 @@ impl Live {
         &self.path
     }
 
+    /// Where on the path a message stands.
+    pub(super) fn position(&self, id: MessageId) -> Option<usize> {
+        // Whatever follows a message has a higher id.
+        self.path.binary_search_by_key(&id, |step| step.id).ok()
+    }
+
     pub(super) fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// Whose vectors it holds.
+    pub(super) fn embedder(&self) -> &str {
+        &self.embedder
     }
 
     pub(super) fn newest(&self) -> &VecDeque<Stored> {
@@ -79,14 +93,13 @@ impl Live {
         if self.path.last().is_some_and(|last| last.id == end) {
             return Ok(());
         }
-        if let Some(at) = self.path.iter().rposition(|step| step.id == end) {
+        if let Some(at) = self.position(end) {
             self.truncate(at + 1);
             return Ok(());
         }
         let shared = self.shared_with(connection, end)?;
         self.truncate(shared);
-        for stored in rows::path_to(connection, end, shared)? {
-            let vectors = rows::vectors_of(connection, stored.id, &self.embedder)?;
+        for (stored, vectors) in rows::path_with_vectors(connection, end, shared, &self.embedder)? {
             self.push(&stored, vectors.as_ref());
         }
         Ok(())
@@ -128,7 +141,7 @@ impl Live {
             speaker: stored.said.speaker.as_deref(),
             vector: vectors.filter(|_| !stored.forgotten).map(|it| it.turn.as_slice()),
             window: vectors.filter(|_| !stored.forgotten).map(|it| it.window.as_slice()),
-            emotion: (stored.emotion != Emotion::Neutral).then_some(stored.emotion as u8),
+            emotion: number(stored.emotion),
             importance: stored.importance,
         });
         self.newest.push_back(stored.clone());
@@ -137,24 +150,56 @@ impl Live {
         }
     }
 
-    pub(super) fn set_vectors(&mut self, id: MessageId, vectors: &Vectors) {
-        if let Some(at) = self.path.iter().rposition(|step| step.id == id) {
+    /// With its vectors a message's emotion is judged anew.
+    pub(super) fn set_vectors(
+        &mut self,
+        id: MessageId,
+        vectors: &Vectors,
+        emotion: Emotion,
+        importance: f32,
+    ) {
+        if let Some(at) = self.position(id) {
             self.index.set_vectors(at, &vectors.turn, Some(&vectors.window));
+            self.index.set_emotion(at, number(emotion), importance);
+        }
+        if let Some(stored) = self.newest.iter_mut().find(|stored| stored.id == id) {
+            (stored.emotion, stored.importance) = (emotion, importance);
         }
     }
 
-    /// About how many bytes of RAM it takes.
-    pub(super) fn bytes(&self) -> usize {
+    /// Tells working memory how large it is now.
+    pub(super) fn measure(&self) {
         let texts: usize =
             self.newest.iter().map(|it| it.said.text.len() + size_of::<Stored>()).sum();
-        self.index.bytes() + self.path.capacity() * size_of::<Step>() + texts
+        let bytes = self.index.bytes() + self.path.capacity() * size_of::<Step>() + texts;
+        self.size.bytes.store(bytes, Ordering::Relaxed);
+        self.size.messages.store(self.path.len(), Ordering::Relaxed);
     }
+}
+
+/// How recall tells emotions apart; neutral is none.
+fn number(emotion: Emotion) -> Option<u8> {
+    (emotion != Emotion::Neutral).then_some(emotion as u8)
+}
+
+/// How large a session in RAM was when it was last measured.
+#[derive(Default)]
+struct Size {
+    /// About.
+    bytes: AtomicUsize,
+    messages: AtomicUsize,
+}
+
+/// A session in RAM, and its size, which can be read while somebody works on it.
+struct Held {
+    live: Arc<Mutex<Live>>,
+    size: Arc<Size>,
 }
 
 /// The sessions in RAM: so many at most, and of so many bytes together; the one that wasn't used for
 /// the longest time leaves first.
 pub(super) struct Working {
-    sessions: Mutex<LruCache<SessionId, Arc<Mutex<Live>>>>,
+    sessions: Mutex<LruCache<SessionId, Held>>,
     most_bytes: usize,
 }
 
@@ -170,41 +215,45 @@ impl Working {
 
     /// Messages on the paths of all sessions.
     pub(super) fn messages(&self) -> usize {
-        let all: Vec<_> = self.locked().iter().map(|(_, live)| Arc::clone(live)).collect();
-        all.iter().map(|live| lock(live).path.len()).sum()
+        self.locked().iter().map(|(_, held)| held.size.messages.load(Ordering::Relaxed)).sum()
     }
 
     pub(super) fn get(&self, session: SessionId, make: impl FnOnce() -> Live) -> Arc<Mutex<Live>> {
         let mut sessions = self.locked();
         if let Some(found) = sessions.get(&session) {
-            return Arc::clone(found);
+            return Arc::clone(&found.live);
         }
-        let live = Arc::new(Mutex::new(make()));
-        sessions.push(session, Arc::clone(&live));
+        let live = make();
+        let size = Arc::clone(&live.size);
+        let live = Arc::new(Mutex::new(live));
+        sessions.push(session, Held { live: Arc::clone(&live), size });
         live
     }
 
     pub(super) fn find(&self, session: SessionId) -> Option<Arc<Mutex<Live>>> {
-        self.locked().peek(&session).cloned()
+        self.locked().peek(&session).map(|held| Arc::clone(&held.live))
     }
 
     pub(super) fn forget(&self, session: SessionId) {
         self.locked().pop(&session);
     }
 
+    pub(super) fn clear(&self) {
+        self.locked().clear();
+    }
+
     /// Lets go of sessions until the rest fits; the one in use stays.
     pub(super) fn shrink(&self) {
         let mut sessions = self.locked();
-        // A session that somebody works on at this moment is counted another time.
-        let size = |live: &Arc<Mutex<Live>>| live.try_lock().map_or(0, |live| live.bytes());
-        let mut total: usize = sessions.iter().map(|(_, live)| size(live)).sum();
+        let size = |held: &Held| held.size.bytes.load(Ordering::Relaxed);
+        let mut total: usize = sessions.iter().map(|(_, held)| size(held)).sum();
         while total > self.most_bytes && sessions.len() > 1 {
             let Some((_, oldest)) = sessions.pop_lru() else { break };
             total = total.saturating_sub(size(&oldest));
         }
     }
 
-    fn locked(&self) -> MutexGuard<'_, LruCache<SessionId, Arc<Mutex<Live>>>> {
+    fn locked(&self) -> MutexGuard<'_, LruCache<SessionId, Held>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

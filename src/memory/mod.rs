@@ -27,7 +27,7 @@ mod sillytavern;
 mod summaries;
 mod vectors;
 
-use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use self::live::{Live, Working, lock};
 use self::recall::{Hit, Query};
-use self::remember::Unsaved;
+use self::remember::Waiting;
 use self::rows::SessionRow;
 use crate::clock::Clock;
 use crate::distil::Distiller;
@@ -56,7 +56,7 @@ pub use self::place::Whose;
 pub use self::records::{Found, Provenance, Record, SessionBrief, SessionView};
 pub use self::remember::{Answered, Remembered, Talk};
 pub use self::rows::Stored;
-pub use self::summaries::Summary;
+pub use self::summaries::{Summary, Told};
 
 /// Names one message of any session.
 #[derive(
@@ -97,10 +97,12 @@ struct Inner {
     ids: Ids,
     settings: MemorySettings,
     working: Working,
-    /// What the database refused so far, in order.
-    unsaved: Mutex<VecDeque<Unsaved>>,
+    /// What the database refused so far.
+    waiting: Mutex<Waiting>,
     /// Held by the one who tries again.
     flushing: tokio::sync::Mutex<()>,
+    /// Whether it is known that the vectors stored are the embedder's.
+    has_adopted: AtomicBool,
 }
 
 /// What memory is made of.
@@ -190,7 +192,7 @@ pub struct Recalled {
     /// Pieces of the persona.
     pub persona: Vec<String>,
     /// Of the path before the position asked for, in order, without gaps or overlaps.
-    pub summaries: Vec<Summary>,
+    pub summaries: Vec<Told>,
 }
 
 /// A message that came to mind, and how.
@@ -219,8 +221,9 @@ impl Memory {
             ids,
             settings,
             working,
-            unsaved: Mutex::default(),
+            waiting: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
+            has_adopted: AtomicBool::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -297,10 +300,11 @@ impl Inner {
         };
         let live = self.live(&row);
         let mut live = lock(&live);
-        let known = place::follow(connection, &mut live, row.tip, history)?;
+        let known = place::follow(connection, &mut live, whose, row.tip, history)?;
         let length = live.path().len();
         let not_sent = length.saturating_sub(known.matched);
         let earlier = self.newest_before(connection, &live, not_sent)?;
+        live.measure();
         drop(live);
         self.working.shrink();
         Ok(Place {
@@ -348,6 +352,7 @@ impl Inner {
         let mut live = lock(&live);
         // Another turn of the session may have taken another path meanwhile.
         live.turn_to(connection, Some(end))?;
+        live.measure();
         let query = Query {
             text: &cue.text,
             vector: cue.vector.as_deref(),
@@ -372,7 +377,7 @@ impl Inner {
             }
             _ => Vec::new(),
         };
-        let on_path = |id: MessageId| live.path().iter().any(|step| step.id == id);
+        let on_path = |id: MessageId| live.position(id).is_some();
         Ok(Recalled {
             memories,
             moments,

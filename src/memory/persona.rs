@@ -1,6 +1,8 @@
 //! The persona of a session: its whole text, and pieces of it that recall finds when the whole is too
 //! long for the prompt.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, params};
 use text_splitter::{ChunkConfig, TextSplitter};
 
@@ -12,7 +14,8 @@ use crate::store::StoreError;
 const PIECE: usize = 200;
 const OVERLAP: usize = 50;
 
-/// Sets the persona in the place of an earlier one, pieces and all.
+/// Sets the persona in the place of an earlier one, pieces and all. Pieces that stay keep their
+/// vectors.
 pub(super) fn set(
     connection: &Connection,
     session: SessionId,
@@ -23,12 +26,22 @@ pub(super) fn set(
         "UPDATE sessions SET persona = ?2, persona_is_set = ?3 WHERE id = ?1",
         params![session.0, text, by_hand],
     )?;
+    let mut statement = connection.prepare_cached(
+        "SELECT text, embedder, vector FROM persona_chunks
+         WHERE session = ?1 AND embedder IS NOT NULL",
+    )?;
+    // Many personas differ in a line from turn to turn: the time, or what a lorebook adds.
+    let made: HashMap<String, (String, Vec<u8>)> = statement
+        .query_map([session.0], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
+        .collect::<Result<_, _>>()?;
     connection.execute("DELETE FROM persona_chunks WHERE session = ?1", [session.0])?;
     let mut statement = connection.prepare_cached(
-        "INSERT INTO persona_chunks (session, position, text) VALUES (?1, ?2, ?3)",
+        "INSERT INTO persona_chunks (session, position, text, embedder, vector)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for (position, piece) in pieces(text).into_iter().enumerate() {
-        statement.execute(params![session.0, rows::integer(position), piece])?;
+        let (embedder, vector) = made.get(piece).cloned().unzip();
+        statement.execute(params![session.0, rows::integer(position), piece, embedder, vector])?;
     }
     Ok(())
 }
@@ -50,18 +63,19 @@ fn pieces(text: &str) -> Vec<&str> {
     TextSplitter::new(config).chunks(text).collect()
 }
 
-/// Pieces that this embedder hasn't seen.
+/// So many of the pieces that this embedder hasn't seen.
 pub(super) fn bare_chunks(
     connection: &Connection,
     session: SessionId,
     embedder: &str,
+    most: usize,
 ) -> Result<Vec<(i64, String)>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT position, text FROM persona_chunks
-         WHERE session = ?1 AND embedder IS NOT ?2 ORDER BY position",
+         WHERE session = ?1 AND embedder IS NOT ?2 ORDER BY position LIMIT ?3",
     )?;
-    let rows =
-        statement.query_map(params![session.0, embedder], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let parameters = params![session.0, embedder, rows::integer(most)];
+    let rows = statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

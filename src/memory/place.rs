@@ -44,6 +44,7 @@ const OPENING: usize = 2;
 pub(super) fn follow(
     connection: &Connection,
     live: &mut Live,
+    whose: &Whose,
     tip: Option<MessageId>,
     history: &[Said],
 ) -> Result<Known, StoreError> {
@@ -51,7 +52,7 @@ pub(super) fn follow(
     if live.path().is_empty() {
         live.turn_to(connection, tip)?;
     }
-    if history.len() == 1 {
+    if history.len() == 1 && matches!(whose, Whose::Named(_)) {
         return follow_newest(connection, live, tip, &own);
     }
     let mut known = along_the_path(connection, live, &own)?;
@@ -62,14 +63,15 @@ pub(super) fn follow(
     {
         known = Known { end: Some(end.id), matched };
     }
-    if known.matched == 0 {
+    // What agrees with nothing is said next, unless a talk was recognised by its messages alone.
+    if known.matched == 0 && matches!(whose, Whose::Named(_)) {
         known.end = tip;
     }
     live.turn_to(connection, known.end)?;
     Ok(known)
 }
 
-/// A client that sends only the newest message goes on where the talk stands. The one exchange that
+/// A client that names its session and sends only the newest message goes on where the talk stands. The one exchange that
 /// can't be told apart from such a client's is the talk's first, asked for again.
 fn follow_newest(
     connection: &Connection,
@@ -112,7 +114,8 @@ fn elsewhere(
 ) -> Result<Option<(SessionId, Stored, usize)>, StoreError> {
     let whole = from_the_start(connection, session, own)?;
     let matched = whole.as_ref().map_or(0, |(_, _, matched)| *matched);
-    if matched + 1 >= own.len() {
+    // One message in the middle of a talk shows nothing, however long it is.
+    if matched + 1 >= own.len() || own.len() == 1 {
         return Ok(whole);
     }
     let trimmed = trimmed(connection, session, history, own, matched)?;
@@ -190,26 +193,37 @@ fn agrees_backwards(
 }
 
 /// The session that this history continues. An opening that many talks share shows nothing: somebody
-/// must have said something, and where that is all, to the same persona.
+/// must have said something, and where that and a short answer is all, to the same persona.
 pub(super) fn recognise(
     connection: &Connection,
     persona: Option<&str>,
     history: &[Said],
 ) -> Result<Option<SessionId>, StoreError> {
     let own: Vec<Hash> = history.iter().map(Hash::of).collect();
-    let Some((session, _, matched)) = elsewhere(connection, None, history, &own)? else {
+    let Some((session, end, matched)) = elsewhere(connection, None, history, &own)? else {
         return Ok(None);
     };
-    let somebody_spoke = history[..matched].iter().any(|said| said.role == Role::User);
-    if !somebody_spoke {
+    let known = &history[..matched];
+    if !known.iter().any(|said| said.role == Role::User) {
         return Ok(None);
     }
-    if matched <= OPENING {
-        let row = rows::session_by_id(connection, session)?;
-        let stored = row.and_then(|row| row.persona);
-        if stored.as_deref().map(str::trim) != persona.map(str::trim) {
-            return Ok(None);
+    if matched > OPENING || holds_an_answer(known) {
+        return Ok(Some(session));
+    }
+    for (session, _) in rows::messages_like(connection, None, Like::History(end.chain), NAMESAKES)?
+    {
+        let stored = rows::session_by_id(connection, session)?.and_then(|row| row.persona);
+        if stored.as_deref().map(str::trim) == persona.map(str::trim) {
+            return Ok(Some(session));
         }
     }
-    Ok(Some(session))
+    Ok(None)
+}
+
+/// Whether somebody was answered at length: no other talk has that.
+fn holds_an_answer(known: &[Said]) -> bool {
+    known.windows(2).any(|pair| {
+        let roles = (pair[0].role, pair[1].role);
+        roles == (Role::User, Role::Assistant) && pair[1].text.len() >= TELLING
+    })
 }

@@ -2,7 +2,6 @@
 //! message comes from and what came of it, and a search for words. Changes nothing.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
@@ -11,7 +10,7 @@ use super::facts::{self, Fact};
 use super::history::Role;
 use super::rows::{self, SessionRow, Stored};
 use super::summaries::{self, Summary};
-use super::{Inner, Memory, MessageId};
+use super::{Memory, MessageId};
 
 /// A session in a list.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +83,7 @@ impl Memory {
         offset: usize,
         limit: usize,
     ) -> Result<(Vec<SessionBrief>, usize), RecordError> {
-        self.look(move |_, connection| {
+        self.look(move |connection| {
             let mut briefs = Vec::new();
             for row in rows::sessions(connection, offset, limit)? {
                 let tip = row.tip.map(|tip| rows::message_by_id(connection, row.id, tip));
@@ -110,7 +109,7 @@ impl Memory {
         (offset, limit): (usize, usize),
         branches: bool,
     ) -> Result<SessionView, RecordError> {
-        self.look(move |inner, connection| {
+        self.look(move |connection| {
             let row = session(connection, &name)?;
             let path = rows::path_ids(connection, row.tip)?;
             let messages = match row.tip {
@@ -123,7 +122,7 @@ impl Memory {
                 None => Vec::new(),
             };
             let messages = messages.into_iter();
-            let messages = messages.map(|stored| inner.record(connection, &row, &path, stored));
+            let messages = messages.map(|stored| record(connection, &row, &path, stored));
             let mut summaries = summaries::all(connection, row.id)?;
             summaries.retain(|summary| branches || path.contains(&summary.last_message));
             Ok(SessionView {
@@ -150,7 +149,7 @@ impl Memory {
         text: String,
         limit: usize,
     ) -> Result<Vec<Found>, RecordError> {
-        self.look(move |inner, connection| {
+        self.look(move |connection| {
             let row = session(connection, &name)?;
             let Some(words) = quoted(&text) else { return Ok(Vec::new()) };
             let path = rows::path_ids(connection, row.tip)?;
@@ -168,7 +167,7 @@ impl Memory {
             let mut found = Vec::new();
             for hit in hits {
                 let (id, rank, snippet) = hit?;
-                let record = inner.record_of(connection, &row, &path, id)?;
+                let record = record_of(connection, &row, &path, id)?;
                 found.push(Found { record, score: -rank, snippet });
             }
             Ok(found)
@@ -178,32 +177,32 @@ impl Memory {
 
     /// One message of whatever path.
     pub async fn message(&self, name: String, id: MessageId) -> Result<Record, RecordError> {
-        self.look(move |inner, connection| {
+        self.look(move |connection| {
             let row = session(connection, &name)?;
             let path = rows::path_ids(connection, row.tip)?;
-            inner.record_of(connection, &row, &path, id)
+            record_of(connection, &row, &path, id)
         })
         .await
     }
 
     /// One message, with where it comes from and what came of it.
     pub async fn provenance(&self, name: String, id: MessageId) -> Result<Provenance, RecordError> {
-        self.look(move |inner, connection| {
+        self.look(move |connection| {
             let row = session(connection, &name)?;
             let path = rows::path_ids(connection, row.tip)?;
-            let record = inner.record_of(connection, &row, &path, id)?;
-            let depth = record.stored.depth;
+            let found = record_of(connection, &row, &path, id)?;
+            let depth = found.stored.depth;
             let before = rows::path_between(connection, id, depth.saturating_sub(BEFORE), depth)?;
             let records = |stored: Vec<Stored>| {
                 let stored = stored.into_iter();
-                stored.map(|it| inner.record(connection, &row, &path, it)).collect::<Result<_, _>>()
+                stored.map(|it| record(connection, &row, &path, it)).collect::<Result<_, _>>()
             };
             Ok(Provenance {
                 before: records(before)?,
                 children: records(rows::children(connection, id)?)?,
-                summaries: summaries::telling(connection, row.id, &record.stored)?,
+                summaries: summaries::telling(connection, row.id, &found.stored)?,
                 facts: facts::from_message(connection, row.id, id)?,
-                record,
+                record: found,
             })
         })
         .await
@@ -212,45 +211,39 @@ impl Memory {
     /// Reads all of it in one state of the database.
     pub(super) async fn look<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner, &Connection) -> Result<T, RecordError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, RecordError> + Send + 'static,
     ) -> Result<T, RecordError> {
-        let inner = Arc::clone(&self.inner);
         let read = move |connection: &mut Connection| {
             let transaction = connection.transaction()?;
-            Ok(work(&inner, &transaction))
+            Ok(work(&transaction))
         };
         self.inner.store.read(read).await?
     }
 }
 
-impl Inner {
-    pub(super) fn record_of(
-        &self,
-        connection: &Connection,
-        row: &SessionRow,
-        path: &HashSet<MessageId>,
-        id: MessageId,
-    ) -> Result<Record, RecordError> {
-        let stored = rows::message_by_id(connection, row.id, id)?;
-        let stored = stored.ok_or(RecordError::NoMessage(id))?;
-        self.record(connection, row, path, stored)
-    }
+pub(super) fn record_of(
+    connection: &Connection,
+    row: &SessionRow,
+    path: &HashSet<MessageId>,
+    id: MessageId,
+) -> Result<Record, RecordError> {
+    let stored = rows::message_by_id(connection, row.id, id)?;
+    record(connection, row, path, stored.ok_or(RecordError::NoMessage(id))?)
+}
 
-    fn record(
-        &self,
-        connection: &Connection,
-        row: &SessionRow,
-        path: &HashSet<MessageId>,
-        stored: Stored,
-    ) -> Result<Record, RecordError> {
-        let is_last_answer = row.tip == Some(stored.id) && stored.said.role == Role::Assistant;
-        Ok(Record {
-            on_path: path.contains(&stored.id),
-            provisional: is_last_answer && rows::children(connection, stored.id)?.is_empty(),
-            has_vector: rows::has_vectors(connection, stored.id, self.embedder.id())?,
-            stored,
-        })
-    }
+fn record(
+    connection: &Connection,
+    row: &SessionRow,
+    path: &HashSet<MessageId>,
+    stored: Stored,
+) -> Result<Record, RecordError> {
+    let is_last_answer = row.tip == Some(stored.id) && stored.said.role == Role::Assistant;
+    Ok(Record {
+        on_path: path.contains(&stored.id),
+        provisional: is_last_answer && rows::children(connection, stored.id)?.is_empty(),
+        has_vector: rows::has_vectors(connection, stored.id)?,
+        stored,
+    })
 }
 
 /// The session of this name.

@@ -190,8 +190,9 @@ pub(super) fn add_message(
     connection
         .prepare_cached(
             "INSERT INTO messages (session, parent, depth, own, chain, role, speaker, text,
-                interrupted, said_at, emotion, confidence, importance)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                interrupted, said_at, emotion, confidence, importance, is_recognised)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+                (SELECT is_recognised FROM sessions WHERE id = ?1))
              ON CONFLICT (session, chain) DO UPDATE SET interrupted = min(interrupted, excluded.interrupted)",
         )?
         .execute(params![
@@ -283,17 +284,14 @@ pub(super) fn messages_like(
         Like::Text(own) => ("own", own),
         Like::History(chain) => ("chain", chain),
     };
-    let columns = MESSAGE.split(", ").map(|it| format!("messages.{it}"));
-    let columns = columns.collect::<Vec<_>>().join(", ");
+    // Each has an index of its own.
+    let whose = if session.is_some() { "session = ?3" } else { "is_recognised AND ?3 IS NULL" };
     let sql = format!(
-        "SELECT {columns}, messages.session FROM messages
-         JOIN sessions ON sessions.id = messages.session
-         WHERE messages.{column} = ?1
-            AND (messages.session = ?2 OR (?2 IS NULL AND sessions.is_recognised))
-         ORDER BY messages.id DESC LIMIT ?3"
+        "SELECT {MESSAGE}, session FROM messages WHERE {column} = ?1 AND {whose}
+         ORDER BY id DESC LIMIT ?2"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let parameters = params![hash.bytes(), session.map(|it| it.0), integer(most)];
+    let parameters = params![hash.bytes(), integer(most), session.map(|it| it.0)];
     let rows =
         statement.query_map(parameters, |row| Ok((SessionId(row.get(16)?), message(row)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -322,21 +320,48 @@ pub(super) fn path_between(
     from: usize,
     to: usize,
 ) -> Result<Vec<Stored>, StoreError> {
-    let columns = MESSAGE.split(", ").map(|it| format!("messages.{it}"));
-    let columns = columns.collect::<Vec<_>>().join(", ");
-    let sql = format!(
+    let sql = path(&columns_of("messages"), "");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![end.0, integer(from), integer(to)], message)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Like [`path_to`], with what this embedder made of each.
+pub(super) fn path_with_vectors(
+    connection: &Connection,
+    end: MessageId,
+    from: usize,
+    embedder: &str,
+) -> Result<Vec<(Stored, Option<Vectors>)>, StoreError> {
+    let columns = columns_of("messages") + ", made.embedder IS NOT NULL, made.turn, made.window";
+    let join = "LEFT JOIN message_vectors AS made
+        ON made.message = messages.id AND made.embedder = ?4";
+    let mut statement = connection.prepare_cached(&path(&columns, join))?;
+    let parameters = params![end.0, integer(from), i64::MAX, embedder];
+    let rows = statement.query_map(parameters, |row| {
+        let made = if row.get(16)? { Some(vectors(row, 17)?) } else { None };
+        Ok((message(row)?, made))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The SQL of a path: from the message ?1 up to depth ?2, those before depth ?3.
+fn path(columns: &str, join: &str) -> String {
+    format!(
         "WITH RECURSIVE path (at, deep, up) AS (
             SELECT id, depth, parent FROM messages WHERE id = ?1
             UNION ALL
             SELECT messages.id, messages.depth, messages.parent FROM messages
             JOIN path ON messages.id = path.up WHERE path.deep > ?2
          )
-         SELECT {columns} FROM path JOIN messages ON messages.id = path.at
+         SELECT {columns} FROM path JOIN messages ON messages.id = path.at {join}
          WHERE path.deep >= ?2 AND path.deep < ?3 ORDER BY path.deep"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![end.0, integer(from), integer(to)], message)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    )
+}
+
+fn columns_of(table: &str) -> String {
+    let columns = MESSAGE.split(", ").map(|column| format!("{table}.{}", column.trim()));
+    columns.collect::<Vec<_>>().join(", ")
 }
 
 /// The messages of the path that ends with this one.
@@ -397,11 +422,13 @@ pub(super) fn children(
 
 /// Takes the vectors of a message away, and of those that were embedded together with it.
 pub(super) fn drop_vectors(connection: &Connection, id: MessageId) -> Result<(), StoreError> {
-    connection.execute(
+    for sql in [
         "DELETE FROM message_vectors
          WHERE message = ?1 OR message IN (SELECT id FROM messages WHERE parent = ?1)",
-        [id.0],
-    )?;
+        "UPDATE messages SET has_vectors = 0 WHERE id = ?1 OR parent = ?1",
+    ] {
+        connection.execute(sql, [id.0])?;
+    }
     Ok(())
 }
 
@@ -420,13 +447,18 @@ pub(super) fn vectors_of(
     id: MessageId,
     embedder: &str,
 ) -> Result<Option<Vectors>, StoreError> {
-    let found: Option<(Vec<u8>, Vec<u8>)> = connection
+    Ok(connection
         .prepare_cached(
             "SELECT turn, window FROM message_vectors WHERE message = ?1 AND embedder = ?2",
         )?
-        .query_row(params![id.0, embedder], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    Ok(found.map(|(turn, window)| Vectors { turn: floats(&turn), window: floats(&window) }))
+        .query_row(params![id.0, embedder], |row| vectors(row, 0))
+        .optional()?)
+}
+
+/// Turn and window, from this column on.
+fn vectors(row: &Row<'_>, at: usize) -> rusqlite::Result<Vectors> {
+    let (turn, window): (Vec<u8>, Vec<u8>) = (row.get(at)?, row.get(at + 1)?);
+    Ok(Vectors { turn: floats(&turn), window: floats(&window) })
 }
 
 pub(super) fn set_vectors(
@@ -443,17 +475,17 @@ pub(super) fn set_vectors(
                 embedder = excluded.embedder, turn = excluded.turn, window = excluded.window",
         )?
         .execute(params![id.0, embedder, bytes(&vectors.turn), bytes(&vectors.window)])?;
+    connection
+        .prepare_cached("UPDATE messages SET has_vectors = 1 WHERE id = ?1")?
+        .execute([id.0])?;
     Ok(())
 }
 
-pub(super) fn has_vectors(
-    connection: &Connection,
-    id: MessageId,
-    embedder: &str,
-) -> Result<bool, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT 1 FROM message_vectors WHERE message = ?1 AND embedder = ?2")?;
-    Ok(statement.exists(params![id.0, embedder])?)
+/// Whether the message has vectors of the embedder in use.
+pub(super) fn has_vectors(connection: &Connection, id: MessageId) -> Result<bool, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM messages WHERE id = ?1 AND has_vectors")?;
+    Ok(statement.exists([id.0])?)
 }
 
 /// Half precision: a cosine differs in the fourth place, and a talk takes half the disk.

@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::edits::MADE_OF_TALK;
 use super::history::Role;
 use super::live::{Step, lock};
 use super::rows::{self, Stored, integer};
@@ -40,6 +41,16 @@ pub struct Summary {
     pub account: Account,
     /// Milliseconds since 1970.
     pub made_at: i64,
+}
+
+/// A stretch of the path in short, as prompts tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The summary's id.
+    pub id: i64,
+    pub first_depth: usize,
+    pub last_depth: usize,
+    pub text: String,
 }
 
 /// A summary that is to be made.
@@ -111,7 +122,12 @@ impl Memory {
         );
         let Ok(summary) = roll.await else { return Ok(false) };
         let inner = Arc::clone(&self.inner);
-        self.inner.store.run(move |connection| inner.keep(connection, &due, &summary)).await?;
+        let is_kept =
+            self.inner.store.run(move |connection| inner.keep(connection, &due, &summary)).await?;
+        if !is_kept {
+            // The words may have been deleted after they were read.
+            self.inner.distiller.forget(&MADE_OF_TALK).await?;
+        }
         Ok(true)
     }
 }
@@ -126,39 +142,36 @@ impl Inner {
             live.path().to_vec()
         };
         let ranges = ranges(connection, row.id)?;
-        let Some((level, first, last)) = next(&ranges, &path, self.settings.summarize_after) else {
+        let Some(next) = next(&ranges, &path, self.settings.summarize_after) else {
             return Ok(None);
         };
+        let Next { level, first, last, below } = next;
         let last_message = path[last].id;
-        let mut below = Vec::new();
         let sources = if level == 0 {
             vec![(format!("messages {first}–{last}"), lines(connection, last_message, first)?)]
         } else {
-            let ranges = ranges.iter().filter(|it| {
-                it.level + 1 == level && it.first >= first && it.last <= last && is_on(&path, it)
+            let told = below.iter().map(|range| {
+                let told = told_by(connection, range)?;
+                Ok((format!("summary {}", range.id), told.text))
             });
-            let mut sources = Vec::new();
-            for range in ranges {
-                let summary = read(connection, range)?;
-                below.push(summary.id);
-                sources.push((format!("summary {}", summary.id), summary.text));
-            }
-            sources
+            told.collect::<Result<_, StoreError>>()?
         };
+        let below = below.iter().map(|range| range.id).collect();
         let (session, first_depth, last_depth) = (row.id, first, last);
         Ok(Some(Due { session, level, first_depth, last_depth, last_message, sources, below }))
     }
 
+    /// Whether it was kept: what it tells may have been changed while the model wrote.
     fn keep(
         &self,
         connection: &Connection,
         due: &Due,
         summary: &Distilled,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if !due.still_stands(connection)? {
-            return Ok(());
+            return Ok(false);
         }
-        connection.execute(
+        let added = connection.execute(
             "INSERT INTO summaries (session, level, first_depth, last_depth, last_message, text,
                 tokens, account, made_at)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
@@ -176,7 +189,7 @@ impl Inner {
                 self.now(),
             ],
         )?;
-        Ok(())
+        Ok(added > 0)
     }
 }
 
@@ -197,25 +210,50 @@ fn line(stored: &Stored) -> String {
     if told.starts_with(speaker) { told.to_owned() } else { format!("{speaker}: {told}") }
 }
 
-/// Level and range of the next summary to make: the lowest level first, the oldest first. The newest
-/// answer isn't told before somebody has built on it.
-fn next(ranges: &[Range], path: &[Step], every: usize) -> Option<(u32, usize, usize)> {
+/// What the next summary tells: the lowest level first, the oldest first. The newest answer isn't told
+/// before somebody has built on it.
+fn next(ranges: &[Range], path: &[Step], every: usize) -> Option<Next> {
     let built_on = path.len().saturating_sub(1);
-    let made = |level, first| {
-        ranges.iter().any(|it| it.level == level && it.first == first && is_on(path, it))
-    };
-    let mut size = every.max(1);
+    let mut below: Vec<Range> = Vec::new();
     for level in 0..MOST_LEVELS {
-        if size > built_on {
+        // Those of this level on the path, one after the other from the beginning.
+        let mut told: Vec<Range> = Vec::new();
+        let mut at = 0;
+        while let Some(range) =
+            ranges.iter().find(|it| it.level == level && it.first == at && is_on(path, it))
+        {
+            told.push(*range);
+            at = range.last + 1;
+        }
+        if level == 0 {
+            let last = at + every.max(1) - 1;
+            if last < built_on {
+                return Some(Next { level, first: at, last, below: Vec::new() });
+            }
+        } else {
+            let untold = below.iter().filter(|it| it.first >= at);
+            let together: Vec<Range> = untold.take(TOGETHER).copied().collect();
+            if let ([first, .., last], TOGETHER) = (together.as_slice(), together.len()) {
+                let (first, last) = (first.first, last.last);
+                return Some(Next { level, first, last, below: together });
+            }
+        }
+        if told.len() < TOGETHER {
             return None;
         }
-        let due = (0..built_on / size).map(|at| at * size).find(|&first| !made(level, first));
-        if let Some(first) = due {
-            return Some((level, first, first + size - 1));
-        }
-        size = size.saturating_mul(TOGETHER);
+        below = told;
     }
     None
+}
+
+/// A summary to be made.
+#[derive(Debug, PartialEq, Eq)]
+struct Next {
+    level: u32,
+    first: usize,
+    last: usize,
+    /// The summaries that it tells in one.
+    below: Vec<Range>,
 }
 
 fn is_on(path: &[Step], range: &Range) -> bool {
@@ -228,7 +266,7 @@ pub(super) fn cover(
     session: SessionId,
     path: &[Step],
     before: usize,
-) -> Result<Vec<Summary>, StoreError> {
+) -> Result<Vec<Told>, StoreError> {
     let ranges = ranges(connection, session)?;
     let mut at = 0;
     let mut cover = Vec::new();
@@ -237,7 +275,7 @@ pub(super) fn cover(
         .filter(|it| it.first == at && it.last < before && is_on(path, it))
         .max_by_key(|it| it.last)
     {
-        cover.push(read(connection, widest)?);
+        cover.push(told_by(connection, widest)?);
         at = widest.last + 1;
     }
     Ok(cover)
@@ -259,6 +297,13 @@ fn ranges(connection: &Connection, session: SessionId) -> Result<Vec<Range>, Sto
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn told_by(connection: &Connection, range: &Range) -> Result<Told, StoreError> {
+    let text = connection
+        .prepare_cached("SELECT text FROM summaries WHERE id = ?1")?
+        .query_row([range.id], |row| row.get(0))?;
+    Ok(Told { id: range.id, first_depth: range.first, last_depth: range.last, text })
 }
 
 fn read(connection: &Connection, range: &Range) -> Result<Summary, StoreError> {
@@ -377,25 +422,62 @@ mod tests {
         Range { id: 0, level, first, last, last_message }
     }
 
+    fn due(ranges: &[Range], length: i64, every: usize) -> Option<(u32, usize, usize)> {
+        next(ranges, &path(length), every).map(|next| (next.level, next.first, next.last))
+    }
+
     #[test]
     fn what_nobody_has_built_on_is_not_told() {
-        assert_eq!(next(&[], &path(20), 20), None);
-        assert_eq!(next(&[], &path(21), 20), Some((0, 0, 19)));
+        assert_eq!(due(&[], 20, 20), None);
+        assert_eq!(due(&[], 21, 20), Some((0, 0, 19)));
     }
 
     #[test]
     fn five_summaries_are_told_in_one_and_the_newest_messages_come_first() {
         let mut made: Vec<_> = (0..4).map(|at| range(0, at * 20, at * 20 + 19)).collect();
-        assert_eq!(next(&made, &path(101), 20), Some((0, 80, 99)));
+        assert_eq!(due(&made, 101, 20), Some((0, 80, 99)));
         made.push(range(0, 80, 99));
-        assert_eq!(next(&made, &path(101), 20), Some((1, 0, 99)));
+        assert_eq!(due(&made, 101, 20), Some((1, 0, 99)));
         made.push(range(1, 0, 99));
-        assert_eq!(next(&made, &path(101), 20), None);
+        assert_eq!(due(&made, 101, 20), None);
     }
 
     #[test]
     fn a_summary_of_an_abandoned_path_does_not_count() {
         let abandoned = Range { last_message: MessageId(999), ..range(0, 0, 19) };
-        assert_eq!(next(&[abandoned], &path(30), 20), Some((0, 0, 19)));
+        assert_eq!(due(&[abandoned], 30, 20), Some((0, 0, 19)));
+    }
+
+    #[test]
+    fn a_summary_that_was_taken_back_is_made_anew_in_its_place() {
+        let mut made: Vec<_> = (0..10).map(|at| range(0, at * 20, at * 20 + 19)).collect();
+        made.push(range(1, 100, 199));
+        made.retain(|it| it.first != 40);
+        assert_eq!(due(&made, 201, 20), Some((0, 40, 59)));
+        made.push(range(0, 40, 59));
+        assert_eq!(due(&made, 201, 20), Some((1, 0, 99)));
+    }
+
+    /// Summaries are made until none is due, then more often or seldom, as the setting says; nothing
+    /// is left out, nothing is told twice.
+    #[test]
+    fn another_length_leaves_no_gap() {
+        let mut made = Vec::new();
+        for (length, every) in [(101, 20), (333, 40), (400, 7), (650, 20)] {
+            while let Some((level, first, last)) = due(&made, length, every) {
+                made.push(range(level, first, last));
+            }
+            for level in 0..3 {
+                let mut told: Vec<_> = made.iter().filter(|it| it.level == level).collect();
+                told.sort_by_key(|it| it.first);
+                let firsts: Vec<_> = told.iter().map(|it| it.first).collect();
+                let ends: Vec<_> = told.iter().map(|it| it.last + 1).collect();
+                let wanted = [0].iter().chain(&ends).take(ends.len());
+                assert!(firsts.iter().eq(wanted), "{told:?}");
+            }
+            let told = made.iter().filter(|it| it.level == 0).map(|it| it.last + 1).max();
+            let untold = usize::try_from(length).unwrap() - 1 - told.unwrap();
+            assert!(untold < every, "{untold} of {length}");
+        }
     }
 }

@@ -5,9 +5,11 @@
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// In order; `user_version` counts how many have run. Never edit one that was released: append.
 const MIGRATIONS: &[&str] = &[
@@ -18,6 +20,8 @@ const MIGRATIONS: &[&str] = &[
 const FILE: &str = "rhapsode.db";
 /// Prepared statements kept by each connection.
 const STATEMENTS: usize = 64;
+/// Connections that only read.
+const READERS: u32 = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -38,6 +42,10 @@ pub enum StoreError {
     Content(#[from] serde_json::Error),
     #[error("the database's thread was lost")]
     Lost,
+    #[error(
+        "the database refused another request a moment ago: another program holds it, or the disk is full; ask again"
+    )]
+    Refused,
 }
 
 impl StoreError {
@@ -47,6 +55,9 @@ impl StoreError {
         use rusqlite::ErrorCode::{
             CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure,
         };
+        if matches!(self, Self::Refused) {
+            return true;
+        }
         let (Self::Sqlite { source } | Self::Unusable { source, .. }) = self else { return false };
         matches!(
             source.sqlite_error_code(),
@@ -91,9 +102,78 @@ fn what_to_do(refusal: &rusqlite::Error) -> &'static str {
 /// The open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    connection: Arc<Mutex<Connection>>,
-    /// Reads don't wait for what is being written.
-    reader: Arc<Mutex<Connection>>,
+    writer: Arc<Mutex<Writer>>,
+    readers: Arc<Readers>,
+}
+
+/// The connection that writes.
+struct Writer {
+    connection: Connection,
+    /// When it last failed for a reason that may pass.
+    refused_at: Option<Instant>,
+}
+
+impl Writer {
+    /// What was refused to another request since this one asked, is refused to it, too: each of them
+    /// would wait as long for the same answer.
+    fn work<T>(
+        &mut self,
+        asked_at: Instant,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.refused_at.is_some_and(|refused_at| refused_at >= asked_at) {
+            return Err(StoreError::Refused);
+        }
+        let done = work(&mut self.connection);
+        if done.as_ref().is_err_and(StoreError::may_pass) {
+            self.refused_at = Some(Instant::now());
+        }
+        done
+    }
+}
+
+/// Connections that only read: they wait neither for what is being written nor for each other.
+struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    /// As many as there are connections.
+    places: Arc<Semaphore>,
+}
+
+/// A connection of the readers', which goes back to them.
+struct Reader {
+    connection: Option<Connection>,
+    readers: Arc<Readers>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.readers.locked().extend(self.connection.take());
+    }
+}
+
+impl Readers {
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut idle = Vec::new();
+        for _ in 0..READERS {
+            let reader = Connection::open(path)?;
+            reader.pragma_update(None, "query_only", true)?;
+            reader.busy_timeout(Duration::from_secs(1))?;
+            reader.set_prepared_statement_cache_capacity(STATEMENTS);
+            idle.push(reader);
+        }
+        Ok(Self { idle: Mutex::new(idle), places: Arc::new(Semaphore::new(READERS as usize)) })
+    }
+
+    async fn take(self: &Arc<Self>) -> Result<Reader, StoreError> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Lost)?;
+        let connection = self.locked().pop();
+        Ok(Reader { connection, readers: Arc::clone(self), _place: place })
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store {
@@ -113,16 +193,12 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", true)?;
         // What is deleted is overwritten, not just given free. Costs a write of each page that empties.
         connection.pragma_update(None, "secure_delete", true)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(Duration::from_secs(5))?;
         migrate(&mut connection, path, MIGRATIONS)?;
-        let reader = Connection::open(path)?;
-        reader.pragma_update(None, "query_only", true)?;
-        reader.busy_timeout(std::time::Duration::from_secs(1))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        reader.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self {
-            connection: Arc::new(Mutex::new(connection)),
-            reader: Arc::new(Mutex::new(reader)),
+            writer: Arc::new(Mutex::new(Writer { connection, refused_at: None })),
+            readers: Arc::new(Readers::open(path)?),
         })
     }
 
@@ -145,12 +221,16 @@ impl Store {
         }
     }
 
-    /// Runs `work` on the connection, off the async threads.
+    /// Runs `work` on the connection that writes, off the async threads.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        on(Arc::clone(&self.connection), work).await
+        let (writer, asked_at) = (Arc::clone(&self.writer), Instant::now());
+        let working = tokio::task::spawn_blocking(move || {
+            writer.lock().unwrap_or_else(PoisonError::into_inner).work(asked_at, work)
+        });
+        working.await.map_err(|_| StoreError::Lost)?
     }
 
     /// Like [`Self::run`], for work that touches pages all over the file; it may take 64 MiB of RAM
@@ -174,16 +254,20 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        on(Arc::clone(&self.reader), work).await
+        let mut reader = self.readers.take().await?;
+        let working = tokio::task::spawn_blocking(move || {
+            reader.connection.as_mut().map_or(Err(StoreError::Lost), work)
+        });
+        working.await.map_err(|_| StoreError::Lost)?
     }
 
     /// Brings all that was written into the database file and empties the log beside it, so that
     /// what was deleted can be read in neither. Waits for whoever reads or writes.
     pub async fn settle(&self) -> Result<(), StoreError> {
-        let reader = Arc::clone(&self.reader);
-        on(Arc::clone(&self.connection), move |connection| {
-            // Nobody may be reading pages of the log meanwhile.
-            let _nobody_reads = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody may be reading pages of the log meanwhile.
+        let nobody_reads = self.readers.places.acquire_many(READERS).await;
+        let _nobody_reads = nobody_reads.map_err(|_| StoreError::Lost)?;
+        self.run(|connection| {
             let is_busy: bool =
                 connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
             if is_busy {
@@ -193,17 +277,6 @@ impl Store {
         })
         .await
     }
-}
-
-async fn on<T: Send + 'static>(
-    connection: Arc<Mutex<Connection>>,
-    work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(move || {
-        work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
-    })
-    .await
-    .map_err(|_| StoreError::Lost)?
 }
 
 fn migrate(

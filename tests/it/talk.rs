@@ -1,6 +1,7 @@
 //! Talks over `/v1`: whose they are, what is remembered of them, and what the model is shown.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use rhapsode::engine::scripted::{Call, ScriptedEngine};
@@ -524,6 +525,56 @@ async fn limit_pages(store: &Store, pages: u32) {
         Ok(())
     });
     limited.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_costs_the_talks_that_lie_there_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [("DISTILLATION_METHOD", "extractive")];
+    let long = "The rain fell on the old town and nobody spoke. ".repeat(20);
+    let mut old = Client { window: 1, ..Client::named("You are Aria.", "old") };
+    {
+        let mut scripted = Scripted::in_folder(folder.path(), &settings).await;
+        for at in 0..30 {
+            turn(&mut scripted, &mut old, &format!("{at}: {long}"), &format!("{at}!")).await;
+        }
+        let mut other = Client::named("You are Bo.", "other");
+        turn(&mut scripted, &mut other, "The key is under the stair.", "Good.").await;
+        scripted.app.stop_and_wait().await;
+    }
+    spoil_a_page_of_messages(&folder.path().join("rhapsode.db"));
+    let mut scripted = Scripted::in_folder(folder.path(), &settings).await;
+    let shown = turn(&mut scripted, &mut old, "Do you remember?", "No.").await;
+    assert_eq!(shown.answer.header("x-memory"), "degraded");
+    assert!(shown.prompt().contains("You are Aria.") && shown.prompt().contains("remember?"));
+    let listed = scripted.app.get("/api/v1/memory/old?limit=100").await;
+    assert_eq!(listed.status, 503, "{}", listed.text);
+    assert!(listed.text.contains("malformed") && listed.text.contains("backup"), "{}", listed.text);
+    let health = scripted.app.get("/health").await.json();
+    assert_eq!((&health["status"], &health["database"]), (&json!("degraded"), &json!("degraded")));
+    // What can't be stored keeps nothing else from being stored.
+    let mut other = Client { window: 1, ..Client::named("You are Bo.", "other") };
+    let shown = turn(&mut scripted, &mut other, "Where is the key?", "Under the stair.").await;
+    assert_eq!(shown.answer.header("x-memory"), "on");
+    assert!(shown.prompt().contains("The key is under the stair."), "{}", shown.prompt());
+    let listed = scripted.app.get("/api/v1/memory/other").await.json();
+    assert_eq!(listed["messages"].as_array().unwrap().len(), 4, "{listed}");
+}
+
+/// Overwrites one of the pages on which messages' texts lie, not the newest.
+fn spoil_a_page_of_messages(path: &Path) {
+    use std::os::unix::fs::FileExt as _;
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let number = |sql: &str| -> u32 { database.query_row(sql, [], |row| row.get(0)).unwrap() };
+    let size = number("PRAGMA page_size");
+    let page = number(
+        "SELECT pageno FROM dbstat WHERE name = 'messages' AND pagetype = 'leaf'
+         ORDER BY path LIMIT 1 OFFSET 2",
+    );
+    drop(database);
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(&vec![0xA5; size as usize], u64::from((page - 1) * size)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,11 +123,7 @@ impl Index {
         self.vectors.push(entry.vector, entry.window);
         grow(&mut self.marks);
         let mark = Mark {
-            importance: if entry.importance.is_nan() {
-                0.0
-            } else {
-                entry.importance.clamp(0.0, 1.0)
-            },
+            importance: held_to_range(entry.importance),
             speaker: self.speaker(entry.speaker),
             emotion: entry.emotion,
             asking: words::asking(entry.text),
@@ -141,9 +137,12 @@ impl Index {
         self.vectors.set(position, Some(turn), window);
     }
 
-    /// Whether an entry has a vector.
-    pub fn has_vector(&self, position: usize) -> bool {
-        self.vectors.has(position)
+    /// Judges an entry's emotion and importance anew. Does nothing where there is no such entry.
+    pub fn set_emotion(&mut self, position: usize, emotion: Option<u8>, importance: f32) {
+        if let Some(mark) = self.marks.get_mut(position) {
+            mark.emotion = emotion;
+            mark.importance = held_to_range(importance);
+        }
     }
 
     /// Forgets all but the first `len` entries, as if they had never been pushed.
@@ -173,14 +172,22 @@ impl Index {
         else {
             return 0;
         };
-        let known = self.speakers.iter().position(|speaker| **speaker == *name);
-        let place = known.unwrap_or_else(|| {
-            self.speakers.push(name.into());
-            self.speakers.len() - 1
-        });
-        // The 65,536th speaker of a talk and those after are nobody.
-        u16::try_from(place + 1).unwrap_or(0)
+        if let Some(known) = self.speakers.iter().position(|speaker| **speaker == *name) {
+            return u16::try_from(known + 1).unwrap_or(0);
+        }
+        if self.speakers.len() == MOST_SPEAKERS {
+            return 0;
+        }
+        self.speakers.push(name.into());
+        u16::try_from(self.speakers.len()).unwrap_or(0)
     }
+}
+
+/// Speakers that a talk tells apart; those after are nobody.
+const MOST_SPEAKERS: usize = 1_000;
+
+fn held_to_range(importance: f32) -> f32 {
+    if importance.is_nan() { 0.0 } else { importance.clamp(0.0, 1.0) }
 }
 
 /// Makes room for one more, at little cost in memory: lists here are long and live long.

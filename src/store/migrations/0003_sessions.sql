@@ -36,15 +36,27 @@ CREATE TABLE messages (
     pinned INTEGER NOT NULL DEFAULT 0,
     forgotten INTEGER NOT NULL DEFAULT 0,
     -- What it should have said, by hand; recall tells this.
-    corrected TEXT
+    corrected TEXT,
+    -- Whether its session was recognised, so that others are recognised by it.
+    is_recognised INTEGER NOT NULL,
+    -- Whether `message_vectors` has those of the embedder in `embedded_by`.
+    has_vectors INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE UNIQUE INDEX messages_by_chain ON messages (session, chain);
+CREATE INDEX messages_by_text ON messages (session, own);
 CREATE INDEX messages_by_session ON messages (session);
-CREATE INDEX messages_by_history ON messages (chain);
-CREATE INDEX messages_by_text ON messages (own);
+CREATE INDEX messages_recognised_by_chain ON messages (chain) WHERE is_recognised;
+CREATE INDEX messages_recognised_by_text ON messages (own) WHERE is_recognised;
 CREATE INDEX messages_by_parent ON messages (parent);
 CREATE INDEX messages_pinned ON messages (session) WHERE pinned;
+CREATE INDEX messages_bare ON messages (session) WHERE NOT has_vectors AND NOT forgotten;
+
+-- One row: the embedder that is in use.
+CREATE TABLE embedded_by (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    embedder TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE message_vectors (
     message INTEGER PRIMARY KEY REFERENCES messages (id) ON DELETE CASCADE,
@@ -95,13 +107,17 @@ CREATE TABLE summaries (
     made_at INTEGER NOT NULL,
     UNIQUE (last_message, level, first_depth)
 ) STRICT;
+-- All that is asked of them for a turn.
+CREATE INDEX summaries_by_session
+    ON summaries (session, first_depth, level, id, last_depth, last_message);
 
 CREATE TABLE facts (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     session INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
     text TEXT NOT NULL,
-    -- The message it was learnt from, if any; it holds on the paths that lead through it.
-    source_message INTEGER REFERENCES messages (id) ON DELETE SET NULL,
+    -- The message it was learnt from, if any; it holds on the paths that lead through it, and goes
+    -- with it.
+    source_message INTEGER REFERENCES messages (id) ON DELETE CASCADE,
     pinned INTEGER NOT NULL DEFAULT 1,
     made_at INTEGER NOT NULL,
     -- The fact that took its place.
