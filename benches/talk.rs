@@ -283,7 +283,7 @@ async fn added() -> Table {
         };
         server.memory.remember(talk, Vec::new()).await.unwrap();
         server.rest(session).await;
-        let (mut turns, mut bare, mut more, mut one) = (vec![], vec![], vec![], vec![]);
+        let (mut turns, mut plain, mut more, mut single) = (vec![], vec![], vec![], vec![]);
         for turn in 0..=TURNS {
             let newest = prose.next();
             prose.count += 1;
@@ -298,10 +298,10 @@ async fn added() -> Table {
             server.rest(session).await;
             let prompt = prompt.into_iter().map(|it| it.content).collect::<Vec<_>>().join("\n");
             let completion = json!({ "prompt": prompt, "max_tokens": 100 });
-            let (bare, _) = server.ask("/v1/completions", &completion).await;
+            let (unaided, _) = server.ask("/v1/completions", &completion).await;
             let began = Instant::now();
             embedder.embed(&[newest.text.as_str()]).unwrap();
-            let embedded = began.elapsed();
+            let took = began.elapsed();
             sent.push(newest);
             sent.push(Said::new(
                 Role::Assistant,
@@ -311,9 +311,9 @@ async fn added() -> Table {
             // The first warms everything up.
             if turn > 0 {
                 turns.push(time);
-                plain.push(bare);
-                more.push(time.saturating_sub(bare));
-                embedding.push(embedded);
+                plain.push(unaided);
+                more.push(time.saturating_sub(unaided));
+                single.push(took);
             }
         }
         table.add_row([
@@ -321,7 +321,7 @@ async fn added() -> Table {
             percentiles(&mut turns),
             median(&mut plain),
             percentiles(&mut more),
-            median(&mut embedding),
+            median(&mut single),
             "25 ms".to_owned(),
         ]);
     }

@@ -167,7 +167,11 @@ impl TestApp {
         store: Store,
         settings: &[(&str, &str)],
     ) -> Self {
-        let config = Config::from_pairs(settings).expect("the test's settings are valid");
+        // However busy the machine is.
+        let patient = [("MEMORY_TIMEOUT_MS", "60000")];
+        let patient = patient.iter().filter(|(name, _)| !settings.iter().any(|it| it.0 == *name));
+        let settings: Vec<_> = settings.iter().chain(patient).copied().collect();
+        let config = Config::from_pairs(&settings).expect("the test's settings are valid");
         let clock = Clock::fixed("2026-01-02T03:04:05Z".parse().expect("a timestamp"));
         let parts = Parts {
             engine,

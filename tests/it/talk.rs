@@ -1,9 +1,10 @@
 //! Talks over `/v1`: whose they are, what is remembered of them, and what the model is shown.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use rhapsode::engine::scripted::{Call, ScriptedEngine};
 use rhapsode::engine::{Capabilities, Engine, FinishReason, GenerateRequest};
 use rhapsode::store::Store;
@@ -243,6 +244,8 @@ async fn a_request_beside_the_talk_leaves_no_trace() {
         speak(scripted.script.next_call().await.unwrap(), "They spoke of a key. QUIETMARK");
     });
     assert_eq!(answer.header("x-memory"), "quiet");
+    let kept = scripted.app.get("/api/v1/memory/quiet?branches=true").await.json();
+    assert_eq!(kept["total"], 2, "{kept}");
     for at in 0..4 {
         turn(&mut scripted, &mut client, &format!("It rains. {at}"), &format!("Yes. {at}")).await;
     }
@@ -308,25 +311,172 @@ async fn two_hundred_sessions_at_once_keep_to_themselves() {
     let Scripted { app, script, .. } = Scripted::start(&[]).await;
     tokio::spawn(answer_with(script, |request| {
         let prompt = prompt_of(request);
-        let secret = prompt.split("SECRET").nth(1).map_or("none", |rest| &rest[..4]);
-        format!("You said {secret}.")
+        let secrets: BTreeSet<&str> = prompt.split("SECRET").skip(1).map(|it| &it[..4]).collect();
+        format!("You said {secrets:?}.")
     }));
     let talks = (0..200).map(|number| {
         let app = &app;
         async move {
-            let mut client = Client::named("You are Aria.", &format!("session {number}"));
-            client.says(&format!("SECRET{number:04}"));
-            for _ in 0..3 {
+            let mut client = Client::new("You are Aria.");
+            // Every other one is known by its words alone, and all begin alike.
+            if number % 2 == 0 {
+                client.more = json!({ "user": format!("session {number}") });
+            }
+            let secret = format!("SECRET{number:04}");
+            for says in ["Good evening.", secret.as_str(), "And what did I say?", "And now?"] {
+                client.says(says);
                 let answer = app.post(CHAT, client.body().to_string()).await;
                 assert_eq!(answer.status, 200, "{}", answer.text);
                 let said = answer.json()["choices"][0]["message"]["content"].clone();
-                assert_eq!(said, format!("You said {number:04}."));
+                let known = if says == "Good evening." { vec![] } else { vec![&secret[6..]] };
+                assert_eq!(said, format!("You said {:?}.", BTreeSet::from_iter(known)));
                 client.hears(said.as_str().unwrap());
-                client.says("And what did I say?");
             }
         }
     });
     futures_util::future::join_all(talks).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_talk_that_begins_like_another_knows_nothing_of_it() {
+    let long = "I have come a long way over the moor tonight, and I would like to stay here.";
+    for opening in ["Hi", long] {
+        let mut scripted = Scripted::start(&[]).await;
+        let mut first = Client::new("You are Aria.");
+        turn(&mut scripted, &mut first, opening, "Hello.").await;
+        turn(&mut scripted, &mut first, "The password is heron.", "I will keep it.").await;
+        turn(&mut scripted, &mut first, opening, "Hello again.").await;
+        turn(&mut scripted, &mut first, "It rains.", "It does.").await;
+        let mut second = Client::new("You are Aria.");
+        let shown = turn(&mut scripted, &mut second, opening, "Good evening.").await;
+        assert!(!shown.prompt().contains("heron"), "{}", shown.prompt());
+        let shown = turn(&mut scripted, &mut second, "What is the password?", "Which?").await;
+        assert!(!shown.prompt().contains("heron"), "{}", shown.prompt());
+        let shown = turn(&mut scripted, &mut first, "What is the password?", "Heron.").await;
+        assert!(shown.prompt().contains("heron") && !shown.prompt().contains("Which?"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_persona_that_tells_the_time_stays_one_talk() {
+    let mut scripted = Scripted::start(&[]).await;
+    let mut client = Client::new("You are Aria. It is 20:01.");
+    let answer = "Come in, come in, and mind the third stair, it has been loose since the storm.";
+    let first = turn(&mut scripted, &mut client, "Hello.", answer).await;
+    client.persona = "You are Aria. It is 20:02.";
+    let second = turn(&mut scripted, &mut client, "Thank you.", "Sit down.").await;
+    assert_eq!(first.answer.header("x-session-id"), second.answer.header("x-session-id"));
+    client.persona = "You are Aria. It is 20:03.";
+    let shown = turn(&mut scripted, &mut client, "What a storm.", "It was.").await;
+    assert!(shown.prompt().contains("20:03") && !shown.prompt().contains("20:02"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_before_the_end_is_told_is_remembered_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scripted = Scripted::in_folder(folder.path(), &[]).await;
+    let mut client = Client::named("You are Aria.", "left");
+    turn(&mut scripted, &mut client, "Hello.", "Hello.").await;
+    let database = rusqlite::Connection::open(folder.path().join("rhapsode.db")).unwrap();
+    client.says("The key is under the stair.");
+    client.more = json!({ "user": "left", "stream": true });
+    let response = scripted.app.send(CHAT, client.body().to_string(), "*/*").await;
+    let mut call = scripted.script.next_call().await.unwrap();
+    // Whatever is to be stored now waits.
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    call.start(TokenCount::ZERO);
+    call.text("I shall remember it.");
+    call.finish(FinishReason::Stop);
+    let mut frames = response.bytes_stream();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("remember it.") {
+        seen.extend(frames.next().await.unwrap().unwrap());
+    }
+    drop(frames);
+    database.execute_batch("COMMIT").unwrap();
+    scripted.app.stop_and_wait().await;
+    let said = texts_in(&database);
+    assert_eq!(said[2..], ["The key is under the stair.", "I shall remember it."]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_the_database_does_not_bring_a_deleted_session_back() {
+    for more in [json!({}), json!({ "user": "gone" })] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut scripted = Scripted::in_folder(folder.path(), &[]).await;
+        let mut client = Client { more, ..Client::new("You are Aria.") };
+        let answer = "Come in, come in, and mind the third stair, it has been loose for years.";
+        let first = turn(&mut scripted, &mut client, "Hello.", answer).await;
+        let mut kept = Client::named("You are Bo.", "kept");
+        let database = rusqlite::Connection::open(folder.path().join("rhapsode.db")).unwrap();
+        database.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let shown = turn(&mut scripted, &mut client, "The code is 4711.", "I see.").await;
+        assert_eq!(shown.answer.header("x-memory"), "degraded");
+        turn(&mut scripted, &mut kept, "I am still here.", "You are.").await;
+        database.execute_batch("COMMIT").unwrap();
+        let session = first.answer.header("x-session-id");
+        let path = format!("{}/api/v1/memory/{session}", scripted.app.base);
+        let deleted = scripted.app.client.delete(path).send().await.unwrap();
+        assert!(deleted.status().is_success(), "{deleted:?}");
+        scripted.app.stop_and_wait().await;
+        assert_eq!(texts_in(&database), ["I am still here.", "You are."]);
+    }
+}
+
+fn texts_in(database: &rusqlite::Connection) -> Vec<String> {
+    let mut statement = database.prepare("SELECT text FROM messages ORDER BY id").unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_tools_and_their_results_reach_the_model_whole_and_are_not_remembered() {
+    let mut scripted = Scripted::start(&[]).await;
+    let mut client = Client::named("You are Aria.", "tools");
+    turn(&mut scripted, &mut client, "I am so happy to see you!", "Welcome!").await;
+    let fact = json!({ "text": "The guest is a sailor." });
+    let added = scripted.app.post_json("/api/v1/memory/tools/facts", fact).await;
+    assert!(added.status < 300, "{}", added.text);
+    client.says("I am so happy! How is the weather?");
+    let call = json!({
+        "role": "assistant", "content": null,
+        "tool_calls": [{ "id": "c1", "type": "function",
+            "function": { "name": "weather", "arguments": "{\"place\":\"Skarn\"}" } }],
+    });
+    let result = json!({ "role": "tool", "tool_call_id": "c1", "content": "{\"rain\":true}" });
+    client.history.extend([call.clone(), result.clone()]);
+    client.more = json!({
+        "user": "tools",
+        "tools": [{ "type": "function", "function": { "name": "weather", "parameters": {} } }],
+    });
+    let shown = ask(&mut scripted, &client, "It rains.").await;
+    client.hears("It rains.");
+    let messages = &shown.request.messages;
+    let wires: Vec<_> = messages.iter().map(|it| it.wire.as_deref()).collect();
+    let last = messages.len() - 1;
+    assert_eq!(wires[last - 1..], [Some(&call), Some(&result)], "{}", shown.prompt());
+    assert_eq!(messages[last - 2].content, "I am so happy! How is the weather?");
+    assert!(messages[last - 3].content.contains("sailor"), "{}", shown.prompt());
+    // The talk goes on behind them.
+    let shown = turn(&mut scripted, &mut client, "Thank you.", "You are welcome.").await;
+    assert_eq!(shown.request.messages.iter().filter(|it| it.wire.is_some()).count(), 2);
+    let kept = scripted.app.get("/api/v1/memory/tools?branches=true").await.json();
+    let kept: Vec<_> =
+        kept["messages"].as_array().unwrap().iter().map(|it| it["text"].clone()).collect();
+    assert_eq!(kept.len(), 6, "{kept:?}");
+    assert!(kept.iter().all(|text| !text.as_str().unwrap().contains("rain\"")), "{kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_without_words_reaches_the_model() {
+    let mut scripted = Scripted::start(&[]).await;
+    let mut client = Client::named("You are Aria.", "picture");
+    let parts =
+        json!([{ "type": "image_url", "image_url": { "url": "data:image/png;base64,AA==" } }]);
+    client.history.push(json!({ "role": "user", "content": parts }));
+    let shown = ask(&mut scripted, &client, "A lighthouse.").await;
+    let last = shown.request.messages.last().unwrap();
+    assert_eq!(last.wire.as_ref().unwrap()["content"], parts);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -474,13 +624,7 @@ async fn a_locked_database_costs_memory_and_not_the_answer_and_takes_it_all_late
     client.window = 1;
     let shown = turn(&mut scripted, &mut client, "Where is the key?", "Under the stair.").await;
     assert_eq!(shown.answer.header("x-memory"), "on");
-    let stored: Vec<String> = database
-        .prepare("SELECT text FROM messages ORDER BY id")
-        .unwrap()
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
+    let stored = texts_in(&database);
     let said = ["The key is under the stair.", "Good.", "Where is the key?", "Under the stair."];
     assert_eq!(stored, said);
 }
