@@ -508,11 +508,7 @@ fn turns(
                 memory::Role::User => Role::User,
                 memory::Role::Assistant => Role::Assistant,
             };
-            turn(
-                stored.depth,
-                Message { role, content: stored.told().to_owned(), wire: None },
-                None,
-            )
+            turn(stored.depth, Message::new(role, stored.told()), None)
         })
         .collect();
     let history = transcript.history().len();
