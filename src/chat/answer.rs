@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::{SelectAll, Stream};
+use futures_util::stream::BoxStream;
 use tokio::task::JoinHandle;
 
 use super::upkeep::Speaking;
 use super::{ChatService, MemoryState};
 use crate::context::Receipt;
-use crate::engine::{EngineError, Event, FinishReason, Finished, Generation, TokenLogprob};
+use crate::engine::{
+    EngineError, Event, FinishReason, Finished, Generation, TokenLogprob, side_by_side,
+};
 use crate::memory::{Answered, Said, Talk};
 use crate::telemetry;
 
@@ -81,7 +83,7 @@ const LEFT: &str = "left";
 /// The answers to one turn. Dropping it stops the model.
 pub struct Answer {
     service: Arc<ChatService>,
-    events: SelectAll<Events>,
+    events: BoxStream<'static, (usize, Event)>,
     texts: Vec<Choice>,
     /// Ends of choices, held back until what was said is stored.
     ends: VecDeque<Spoken>,
@@ -94,8 +96,6 @@ pub struct Answer {
     pub memory: MemoryState,
     _speaking: Speaking,
 }
-
-type Events = std::pin::Pin<Box<dyn Stream<Item = (usize, Event)> + Send>>;
 
 #[derive(Default)]
 struct Choice {
@@ -113,17 +113,9 @@ impl Answer {
     ) -> Self {
         let Begun { receipt, kept, memory, started, speaking } = begun;
         let texts = generations.iter().map(|_| Choice::default()).collect();
-        let events = generations.into_iter().enumerate().map(|(choice, mut generation)| {
-            let events = async_stream::stream! {
-                while let Some(event) = generation.next().await {
-                    yield (choice, event);
-                }
-            };
-            Box::pin(events) as Events
-        });
         Self {
             service,
-            events: events.collect(),
+            events: side_by_side(generations),
             texts,
             ends: VecDeque::new(),
             remembering,

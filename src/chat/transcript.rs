@@ -37,8 +37,11 @@ impl Sent {
     }
 
     pub(super) fn message(&self) -> Message {
-        let content = self.content.clone();
-        Message { role: self.role, content, wire: self.wire.clone() }
+        Message {
+            wire: self.wire.clone(),
+            name: self.name.clone(),
+            ..Message::new(self.role, self.content.clone())
+        }
     }
 }
 

@@ -46,15 +46,16 @@ section! {
     /// Seconds that connecting to the provider may take.
     llm_connect_timeout_seconds: u64 = 10, within(1, 600);
 
-    /// Seconds that the provider may take until its answer begins. A model that is loaded first, or
-    /// reads a long prompt, takes minutes.
+    /// Seconds that the provider may take until its answer, or what it thinks before that, begins. A
+    /// model that is loaded first, or reads a long prompt, takes minutes.
     llm_first_token_timeout_seconds: u64 = 300, within(1, 86_400);
 
     /// Seconds of silence after which an answer that had begun is given up.
     llm_stall_timeout_seconds: u64 = 60, within(1, 86_400);
 
     /// How often a request is sent again that met no server, status 429 or a status from 500 on,
-    /// each time after a longer pause. Never after its answer began.
+    /// each time after a longer pause, and never earlier than the server asks for (a minute at most).
+    /// Never after its answer began.
     llm_retries: u32 = 4, within(0, 20);
 }
 

@@ -1,5 +1,7 @@
 //! Why an engine refuses or gives up. Messages say what to do; they reach users as they stand.
 
+use std::time::Duration;
+
 use crate::tokens::TokenCount;
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -26,10 +28,12 @@ pub enum EngineError {
     Unsupported(String),
     #[error("logit_bias can't be applied: {0}")]
     LogitBias(String),
-    /// A remote server answered with a status that asking again won't change. `message` says what to
-    /// do, and may quote what the server said.
+    #[error("max_tokens is 0, which leaves nothing to write; ask for at least 1")]
+    NothingToWrite,
+    /// A remote server answered with a status that asking again now won't change. `message` says
+    /// what to do, and may quote what the server said; `retry_after` is how long it asks to wait.
     #[error("the model's server refused the request with status {status}: {message}")]
-    Refused { status: u16, message: String },
+    Refused { status: u16, message: String, retry_after: Option<Duration> },
     /// A remote server can't be reached, has trouble of its own or broke off; the text says which,
     /// and what to do.
     #[error("{0}")]

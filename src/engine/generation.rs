@@ -2,6 +2,7 @@
 //!
 //! Invariant: a reader gets exactly one terminal event, whatever becomes of the engine.
 
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
@@ -139,6 +140,19 @@ impl Generation {
     }
 }
 
+/// The events of several answers as they come, each with its answer's place in the list; ends when
+/// all have. Dropping it stops them.
+pub fn side_by_side(generations: Vec<Generation>) -> BoxStream<'static, (usize, Event)> {
+    let events = generations.into_iter().enumerate().map(|(place, generation)| {
+        stream::unfold(generation, move |mut generation| async move {
+            let event = generation.next().await?;
+            Some(((place, event), generation))
+        })
+        .boxed()
+    });
+    stream::select_all(events).boxed()
+}
+
 /// The engine's end of a [`Generation`].
 #[derive(Debug)]
 pub(crate) struct EventSender {
@@ -168,5 +182,29 @@ impl EventSender {
 
     pub(crate) async fn cancelled(&self) {
         self.cancel.cancelled().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_side_by_side_are_told_apart_and_stop_together() {
+        let most = TokenCount::new(5);
+        let channel = || Generation::channel(TokenCount::ZERO, TokenCount::ZERO, most);
+        let ((one, to_one), (two, to_two)) = (channel(), channel());
+        let mut events = side_by_side(vec![one, two]);
+        to_two.send(Event::Text("b".to_owned()));
+        assert!(matches!(events.next().await, Some((1, Event::Text(text))) if text == "b"));
+        to_one.send(Event::Text("a".to_owned()));
+        assert!(matches!(events.next().await, Some((0, Event::Text(text))) if text == "a"));
+        drop(to_one);
+        assert!(matches!(events.next().await, Some((0, Event::Failed(EngineError::Lost)))));
+        assert!(!to_two.is_cancelled(), "the other goes on");
+        drop(events);
+        to_two.cancelled().await;
+
+        assert!(side_by_side(Vec::new()).next().await.is_none());
     }
 }

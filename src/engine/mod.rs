@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use self::error::EngineError;
 pub(crate) use self::generation::EventSender;
 pub use self::generation::{
-    Event, FinishReason, Finished, Generation, Timings, TokenLogprob, Usage,
+    Event, FinishReason, Finished, Generation, Timings, TokenLogprob, Usage, side_by_side,
 };
 pub use self::request::{ClientId, GenerateRequest, Message, Role, Sampling, Tools};
 pub use self::stop::{Passed, StopMatcher};

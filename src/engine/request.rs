@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::EngineError;
 use crate::tokens::TokenCount;
 
 /// What an engine is asked to write.
@@ -58,6 +59,14 @@ impl GenerateRequest {
             tools: None,
         }
     }
+
+    /// Refuses what no engine can do.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        if self.max_tokens == TokenCount::ZERO {
+            return Err(EngineError::NothingToWrite);
+        }
+        Ok(())
+    }
 }
 
 /// What a model may call, as an OpenAI client declares it.
@@ -88,11 +97,15 @@ pub struct Message {
     /// `content`.
     #[serde(skip)]
     pub wire: Option<Arc<serde_json::Value>>,
+    /// Who speaks, as the client names them. Engines that speak OpenAI's language tell it; others
+    /// read `content`.
+    #[serde(skip)]
+    pub name: Option<String>,
 }
 
 impl Message {
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), wire: None }
+        Self { role, content: content.into(), wire: None, name: None }
     }
 
     pub fn system(content: impl Into<String>) -> Self {

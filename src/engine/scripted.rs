@@ -101,6 +101,7 @@ impl Engine for ScriptedEngine {
 
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
         self.ready()?;
+        request.check()?;
         let prompt_tokens = self.prompt_tokens(&request.messages)?;
         let window = self.status().window.unwrap_or_default();
         if prompt_tokens >= window {

@@ -439,7 +439,9 @@ impl From<EngineError> for ApiError {
             },
             EngineError::PromptTooLong { .. } => Self::new(Code::ContextTooLarge, detail),
             EngineError::Unsupported(_) => Self::new(Code::LlmUnsupported, detail),
-            EngineError::LogitBias(_) => Self::new(Code::BadRequest, detail),
+            EngineError::LogitBias(_) | EngineError::NothingToWrite => {
+                Self::new(Code::BadRequest, detail)
+            }
             EngineError::Refused { .. } => Self::new(Code::LlmRefused, detail),
             EngineError::Unreachable(_) | EngineError::BadAnswer(_) => {
                 Self::new(Code::LlmUnreachable, detail)

@@ -52,8 +52,11 @@ pub(super) fn follow(
     if live.path().is_empty() {
         live.turn_to(connection, tip)?;
     }
-    if history.len() == 1 && matches!(whose, Whose::Named(_)) {
-        return follow_newest(connection, live, tip, &own);
+    if history.len() == 1 {
+        return match whose {
+            Whose::Named(_) => follow_newest(connection, live, tip, &own),
+            Whose::Recognised { .. } => follow_opening(connection, live, &own),
+        };
     }
     let mut known = along_the_path(connection, live, &own)?;
     // All but the newest message is expected to be known.
@@ -89,6 +92,19 @@ fn follow_newest(
         return Ok(Known { end, matched: 1 });
     }
     Ok(Known { end: tip, matched: 0 })
+}
+
+/// A talk that was recognised by one message begins with it, whatever was said since.
+fn follow_opening(
+    connection: &Connection,
+    live: &mut Live,
+    own: &[Hash],
+) -> Result<Known, StoreError> {
+    let opening = from_the_start(connection, Some(live.session), own)?;
+    let known = opening
+        .map_or_else(Known::default, |(_, end, matched)| Known { end: Some(end.id), matched });
+    live.turn_to(connection, known.end)?;
+    Ok(known)
 }
 
 /// On the path that is talked on, and further along branches of it.

@@ -86,11 +86,7 @@ impl ChatTemplate {
         let marked: Vec<_> = messages
             .iter()
             .enumerate()
-            .map(|(index, message)| Message {
-                role: message.role,
-                content: format!("{OPEN}{index}{CLOSE}"),
-                wire: None,
-            })
+            .map(|(index, message)| Message::new(message.role, format!("{OPEN}{index}{CLOSE}")))
             .collect();
         let mut rendered = self.environment.get_template(NAME)?.render(context! {
             messages => Serde(marked),
@@ -126,7 +122,7 @@ fn plainer(messages: &[Message], keep_system: bool) -> Vec<Message> {
                 last.content.push_str("\n\n");
                 last.content.push_str(&message.content);
             }
-            _ => plain.push(Message { role, content: message.content.clone(), wire: None }),
+            _ => plain.push(Message::new(role, message.content.clone())),
         }
     }
     plain

@@ -7,6 +7,7 @@ use proptest::strategy::Strategy as _;
 use proptest::test_runner::TestRunner;
 use rhapsode::clock::Clock;
 use rhapsode::engine::llama::{FlashAttention, LlamaEngine, LlamaSettings};
+use rhapsode::engine::scripted::ScriptedEngine;
 use rhapsode::engine::{
     ClientId, Engine, EngineError, EngineState, Event, FinishReason, Finished, GenerateRequest,
     Generation, Message, Sampling,
@@ -96,6 +97,13 @@ pub(crate) async fn submit(request: GenerateRequest) -> Generation {
 
 pub(crate) async fn write(request: GenerateRequest) -> (String, Finished) {
     timeout(PATIENCE * 2, submit(request).await.text()).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_of_no_tokens_is_refused() {
+    assert_eq!(engine().submit(request("Hello", 0)).unwrap_err(), EngineError::NothingToWrite);
+    let (scripted, _script) = ScriptedEngine::new(TokenCount::new(100));
+    assert_eq!(scripted.submit(request("Hello", 0)).unwrap_err(), EngineError::NothingToWrite);
 }
 
 #[tokio::test]

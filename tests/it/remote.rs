@@ -302,6 +302,62 @@ async fn a_busy_server_is_asked_again_until_it_answers() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_nothing_of_when_is_asked_again_all_the_same() {
+    let played = Played::with(|nth| match nth {
+        0 => failing(429, &[]),
+        1 => failing(503, &[]),
+        _ => fine(),
+    })
+    .await;
+    assert_eq!(ask(&played.engine(&[])).await.0, ANSWER);
+    assert_eq!(played.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_try_that_failed_left_behind_is_no_part_of_the_answer() {
+    const FAILED: &str = concat!(
+        r#"data: {"choices":[{"index":0,"delta":{"content":""},"logprobs":{"content":[{"token":"X","logprob":-9,"bytes":null}]},"finish_reason":"length"}],"usage":{"prompt_tokens":777,"completion_tokens":777}}"#,
+        "\n\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\n",
+    );
+    const ANSWERED: &str = concat!(
+        r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"},"logprobs":{"content":[{"token":"Hi","logprob":0,"bytes":null}]}}]}"#,
+        "\n\n",
+        r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        "\n\ndata: [DONE]\n\n",
+    );
+    let played = Played::with(|nth| events(if nth == 0 { FAILED } else { ANSWERED })).await;
+    let asked = GenerateRequest { logprobs: Some(0), ..request("Who?", 50) };
+    let engine = played.engine(&[]);
+    let mut generation = engine.submit(asked).unwrap();
+    let mut tokens = Vec::new();
+    let finished = loop {
+        match timeout(PATIENCE, generation.next()).await.unwrap().unwrap() {
+            Event::Tokens(told) => tokens.extend(told.into_iter().map(|token| token.token)),
+            Event::Finished(finished) => break finished,
+            Event::Failed(error) => panic!("{error}"),
+            _ => {}
+        }
+    };
+    assert_eq!(tokens, ["Hi"]);
+    assert_eq!(finished.reason, FinishReason::Stop);
+    assert_eq!(finished.usage.completion_tokens, TokenCount::new(1));
+    assert_ne!(finished.usage.prompt_tokens, TokenCount::new(777));
+    assert_eq!(played.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_limit_of_requests_tells_when_to_come_back() {
+    let played = Played::with(|_| failing(429, &[("retry-after", "77")])).await;
+    let (_, failed) = ask(&played.engine(&[("LLM_RETRIES", "0")])).await;
+    let error = failed.unwrap_err();
+    let after = Some(Duration::from_secs(77));
+    assert!(
+        matches!(&error, EngineError::Refused { status: 429, retry_after, .. } if *retry_after == after),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_server_that_says_when_to_come_back_is_left_alone_until_then() {
     let played = Played::with(|nth| match nth {
         0 => failing(429, &[("retry-after", "1")]),
@@ -341,22 +397,94 @@ async fn what_the_server_will_never_accept_is_not_sent_twice() {
     }
 }
 
+fn refusing(said: &str) -> Response {
+    let said = json!({"error": {"message": said}});
+    (StatusCode::BAD_REQUEST, axum::Json(said)).into_response()
+}
+
+/// What a field was, each time that the provider was asked.
+fn sent(played: &Played, field: &str) -> Vec<Option<Value>> {
+    played.asked().iter().map(|asked| asked.body.get(field).cloned()).collect()
+}
+
 #[tokio::test]
 async fn a_field_the_server_does_not_know_is_left_out_from_then_on() {
     let played = Played::with(|nth| match nth {
-        0 => {
-            let said = json!({"error": {"message": "Unsupported value: 'temperature' ..."}});
-            (StatusCode::BAD_REQUEST, axum::Json(said)).into_response()
-        }
+        0 => refusing("Unsupported value: 'temperature' does not support 0 with this model."),
         _ => fine(),
     })
     .await;
     let engine = played.engine(&[("LLM_RETRIES", "0")]);
     ask(&engine).await.1.unwrap();
     ask(&engine).await.1.unwrap();
-    let sent: Vec<_> =
-        played.asked().iter().map(|asked| asked.body.get("temperature").is_some()).collect();
+    let sent: Vec<_> = sent(&played, "temperature").iter().map(Option::is_some).collect();
     assert_eq!(sent, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_refusal_that_another_wording_does_not_mend_teaches_nothing() {
+    let played = Played::with(|nth| match nth {
+        0 | 1 => refusing("not supported: 'Plant the seed.'"),
+        2 => refusing("max_tokens is too large: 50. The maximum context length is 40."),
+        _ => fine(),
+    })
+    .await;
+    let engine = played.engine(&[]);
+    for _ in 0..2 {
+        let error = ask(&engine).await.1.unwrap_err();
+        assert!(matches!(error, EngineError::Refused { status: 400, .. }), "{error:?}");
+    }
+    ask(&engine).await.1.unwrap();
+    let seeds: Vec<_> = sent(&played, "seed").iter().map(Option::is_some).collect();
+    assert_eq!(seeds, [true, false, true, true]);
+    assert_eq!(sent(&played, "max_tokens"), vec![Some(json!(50)); 4]);
+}
+
+#[tokio::test]
+async fn a_server_without_schemas_is_asked_for_json_and_its_engine_says_so() {
+    let played = Played::with(|nth| match nth {
+        0 => refusing("This response_format type is unavailable now"),
+        _ => fine(),
+    })
+    .await;
+    let engine = played.engine(&[]);
+    assert!(engine.supports().json_schema);
+    let schema = json!({"type": "object", "required": ["a"]});
+    for schema in [schema.clone(), schema, json!({"type": "object"})] {
+        let asked = GenerateRequest { json_schema: Some(Arc::new(schema)), ..request("Who?", 50) };
+        hear(engine.submit(asked).unwrap()).await.1.unwrap();
+    }
+    let sent = sent(&played, "response_format").into_iter().flatten();
+    let kinds: Vec<_> = sent.map(|format| format["type"].clone()).collect();
+    assert_eq!(kinds, ["json_schema", "json_object", "json_object", "json_object"]);
+    assert!(!engine.supports().json_schema);
+}
+
+#[tokio::test]
+async fn stop_strings_hold_where_the_server_knows_none() {
+    let played = Played::with(|nth| match nth {
+        0 => refusing("Unsupported parameter: 'stop' is not supported with this model."),
+        _ => fine(),
+    })
+    .await;
+    let asked = GenerateRequest { stop: vec!["said the".to_owned()], ..request("Who?", 50) };
+    let (text, finished) = hear(played.engine(&[]).submit(asked).unwrap()).await;
+    assert_eq!((text.as_str(), finished.unwrap().reason), ("Grüße, 狐 ", FinishReason::Stop));
+    assert_eq!(sent(&played, "stop"), [Some(json!(["said the"])), None]);
+}
+
+#[tokio::test]
+async fn the_provider_hears_who_speaks() {
+    let played = Played::with(|_| fine()).await;
+    let app = TestApp::start(Arc::new(played.engine(&[])), &[]).await;
+    let body = json!({"messages": [
+        {"role": "system", "content": "You are Aria."},
+        {"role": "user", "name": "Lady Anne", "content": "Who?"},
+    ]});
+    app.post("/v1/chat/completions", body.to_string()).await;
+    let messages = sent(&played, "messages").remove(0).unwrap();
+    let last = messages.as_array().unwrap().last().unwrap();
+    assert_eq!(last, &json!({"role": "user", "content": "Who?", "name": "Lady_Anne"}));
 }
 
 #[tokio::test]
@@ -391,6 +519,36 @@ async fn a_server_that_stalls_is_left_at_the_deadline_or_when_its_time_is_over()
     let (_, failed) = ask(&engine).await;
     assert!(failed.unwrap_err().to_string().contains("LLM_FIRST_TOKEN_TIMEOUT_SECONDS"));
     assert_eq!(played.asked().len(), 1);
+}
+
+/// A frame that holds no answer yet.
+const THOUGHT: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"Hm.\"}}]}\n\n";
+
+#[tokio::test]
+async fn a_model_that_thinks_first_may_think_for_long_but_not_in_silence() {
+    let settings = [("LLM_FIRST_TOKEN_TIMEOUT_SECONDS", "1"), ("LLM_STALL_TIMEOUT_SECONDS", "1")];
+    let played = Played::with(|_| {
+        let body = stream! {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(1500) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                yield Ok::<_, String>(Bytes::from(THOUGHT));
+            }
+            yield Ok(Bytes::from(OPENAI));
+        };
+        ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
+    })
+    .await;
+    assert_eq!(ask(&played.engine(&settings)).await.0, ANSWER);
+
+    let played = Played::with(|_| {
+        let body = streams::iter([Ok::<_, String>(Bytes::from(THOUGHT))]).chain(streams::pending());
+        ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
+    })
+    .await;
+    let error = ask(&played.engine(&settings)).await.1.unwrap_err().to_string();
+    assert!(error.contains("LLM_STALL_TIMEOUT_SECONDS"), "{error}");
 }
 
 #[tokio::test]
@@ -549,8 +707,17 @@ async fn nonsense_from_a_server_is_an_error_and_nothing_worse() {
         let endless = streams::repeat_with(move || Ok::<_, String>(Bytes::from(piece())));
         ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(endless)).into_response()
     }
-    let cases: [(&str, Answers); 6] = [
+    let cases: [(&str, Answers); 8] = [
+        ("calls that are none", |_| {
+            events("data: {\"choices\":[{\"delta\":{\"tool_calls\":[\"x\"]}}]}\n\n")
+        }),
         ("an endless line", |_| flood(|| vec![b'a'; 1 << 16])),
+        ("endless tokens without a text", |_| {
+            let tokens = vec![json!({"token": "a", "logprob": 0.0}); 1000];
+            let choice = json!({"delta": {}, "logprobs": {"content": tokens}});
+            let frame = format!("data: {}\n\n", json!({ "choices": [choice] }));
+            flood(move || frame.clone().into_bytes())
+        }),
         ("endless text", |_| flood(|| said(&"word ".repeat(1000)).into_bytes())),
         ("no JSON", |_| events("data: {\"choices\": [\n\n")),
         ("no UTF-8", |_| flood(|| b"data: \xff\xfe\n\n".to_vec())),
@@ -616,6 +783,8 @@ async fn what_does_not_fit_or_is_not_known_is_refused_before_anything_is_sent() 
     let engine = played.engine(&[("LLM_N_CTX", "256"), ("LLM_MAX_TOKENS", "100")]);
     let long = request(&"word ".repeat(300), 50);
     assert!(matches!(engine.submit(long), Err(EngineError::PromptTooLong { .. })));
+    let nothing = engine.submit(request("Who?", 0)).unwrap_err();
+    assert_eq!(nothing, EngineError::NothingToWrite);
 
     let engine = played.engine(&[("LLM_PROVIDER", "gemini")]);
     let asked = GenerateRequest { logprobs: Some(1), ..request("Who?", 5) };

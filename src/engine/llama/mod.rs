@@ -166,6 +166,7 @@ impl Engine for LlamaEngine {
 
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
         let model = self.shared.model()?;
+        request.check()?;
         if request.tools.is_some() {
             return Err(EngineError::Unsupported(NO_TOOLS.to_owned()));
         }

@@ -150,7 +150,7 @@ impl Running {
     pub(super) fn answer_portion(&mut self, most_drafted: usize) -> Option<Portion> {
         let last = self.last?;
         // The last token that may be written is never read.
-        let room = self.job.max_tokens.get() - self.written - 1;
+        let room = self.job.max_tokens.get().saturating_sub(self.written + 1);
         let mut tokens = vec![last];
         if let Some(lookup) = &mut self.lookup {
             tokens.extend(lookup.draft(most_drafted.min(room)));
@@ -240,7 +240,7 @@ impl Running {
         if passed.stopped || self.job.sampler.is_complete() {
             return Ok(Progress::Finished(FinishReason::Stop));
         }
-        if self.written == self.job.max_tokens.get() {
+        if self.written >= self.job.max_tokens.get() {
             return Ok(Progress::Finished(FinishReason::Length));
         }
         Ok(Progress::Goes)

@@ -92,9 +92,11 @@ impl Caller {
         }
         let after = retry_after(response.headers(), self.clock.now());
         let body = tokio::time::timeout(TIME_FOR_AN_ERROR, short_body(response)).await;
-        let said = failure::said(&body.unwrap_or_default(), self.secret.as_ref());
+        let body = body.unwrap_or_default();
+        let said = failure::said(&body, self.secret.as_ref());
         let failure = Failure::of_status(status.as_u16(), &said, after);
-        Err(Refusal { status: Some(status.as_u16()), said, failure })
+        let error = serde_json::from_slice(&body).unwrap_or_default();
+        Err(Refusal { status: Some(status.as_u16()), error, failure })
     }
 
     /// The failure without the key, wherever a server put it.
@@ -104,8 +106,8 @@ impl Caller {
             None => text,
         };
         match error {
-            EngineError::Refused { status, message } => {
-                EngineError::Refused { status, message: clean(message) }
+            EngineError::Refused { status, message, retry_after } => {
+                EngineError::Refused { status, message: clean(message), retry_after }
             }
             EngineError::Unreachable(text) => EngineError::Unreachable(clean(text)),
             EngineError::BadAnswer(text) => EngineError::BadAnswer(clean(text)),
@@ -119,13 +121,14 @@ impl Caller {
 pub(super) struct Refusal {
     /// What the server answered with, if it did.
     pub(super) status: Option<u16>,
-    pub(super) said: String,
+    /// Its error; null if that is no JSON.
+    pub(super) error: Value,
     pub(super) failure: Failure,
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self { status: None, said: String::new(), failure }
+        Self { status: None, error: Value::Null, failure }
     }
 }
 

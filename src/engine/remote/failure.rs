@@ -59,7 +59,8 @@ impl Failure {
                 quoted(said)
             ))
         } else {
-            EngineError::Refused { status, message: format!("{}{}", advice(status), quoted(said)) }
+            let message = format!("{}{}", advice(status), quoted(said));
+            EngineError::Refused { status, message, retry_after: after }
         };
         Self { error, again, after }
     }
@@ -86,7 +87,7 @@ pub(super) fn in_own_words(error: &EngineError) -> String {
     match error {
         EngineError::Refused { status, .. } => {
             let message = advice(*status).to_owned();
-            EngineError::Refused { status: *status, message }.to_string()
+            EngineError::Refused { status: *status, message, retry_after: None }.to_string()
         }
         other => {
             let text = other.to_string();
@@ -116,12 +117,52 @@ pub(super) fn clean(text: &str, key: Option<&Secret>) -> String {
 }
 
 /// The shapes that providers' errors have: `{error: {message}}`, `{error}`, `{message}`, `{detail}`,
-/// and Gemini's list of one.
+/// FastAPI's `{detail: [{msg}]}` and Gemini's list of one.
 pub(super) fn message(error: &Value) -> Option<&str> {
-    let error = error.get(0).unwrap_or(error);
-    let inner = error.get("error").unwrap_or(error);
+    let inner = inner(error);
     let told = [inner.get("message"), inner.get("detail"), Some(inner)];
-    told.into_iter().flatten().find_map(Value::as_str)
+    let first = details(inner).first().and_then(|detail| detail.get("msg"));
+    told.into_iter().flatten().chain(first).find_map(Value::as_str)
+}
+
+/// One thing that a server's error says, whole, and the place in the request that it points to.
+#[derive(Debug, PartialEq)]
+pub(super) struct Complaint {
+    pub(super) text: String,
+    pub(super) place: Option<String>,
+}
+
+/// All that a server's error says: a message with OpenAI's `param`, or a list where each entry has
+/// its `loc`.
+pub(super) fn complaints(error: &Value) -> Vec<Complaint> {
+    let inner = inner(error);
+    let listed = details(inner).iter().filter_map(|detail| {
+        let steps = detail["loc"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let place = steps.collect::<Vec<_>>().join(".");
+        Some(Complaint { text: detail["msg"].as_str()?.to_owned(), place: placed(&place) })
+    });
+    let listed: Vec<_> = listed.collect();
+    if !listed.is_empty() {
+        return listed;
+    }
+    let place = inner["param"].as_str().and_then(placed);
+    message(error).map(|text| Complaint { text: text.to_owned(), place }).into_iter().collect()
+}
+
+fn placed(place: &str) -> Option<String> {
+    // Proxies written in Python say `None`.
+    (!matches!(place, "" | "None")).then(|| place.to_owned())
+}
+
+fn inner(error: &Value) -> &Value {
+    let error = error.get(0).unwrap_or(error);
+    error.get("error").unwrap_or(error)
+}
+
+/// FastAPI's list of what is wrong, which Mistral wraps into its message.
+fn details(inner: &Value) -> &[Value] {
+    let list = inner["detail"].as_array().or_else(|| inner["message"]["detail"].as_array());
+    list.map_or(&[], Vec::as_slice)
 }
 
 /// An error with its causes and without its address.
@@ -149,6 +190,8 @@ mod tests {
             json!({"error": "no"}),
             json!({"message": "no", "object": "error", "code": 400}),
             json!({"detail": "no"}),
+            json!({"detail": [{"type": "missing", "loc": ["body"], "msg": "no"}]}),
+            json!({"object": "error", "message": {"detail": [{"msg": "no"}]}}),
             json!([{"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}]),
         ] {
             assert_eq!(said(error.to_string().as_bytes(), None), "no", "{error}");

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use futures_util::StreamExt as _;
 use reqwest::Response;
-use serde_json::Value;
 use tokio::time::{Duration, timeout_at};
 
 use super::Shared;
 use super::caller::Refusal;
 use super::failure::Failure;
-use super::frames::frames;
-use super::language::{Call, Piece, Told};
+use super::frames::{Framing, frames};
+use super::language::{Piece, Told};
+use super::openai::Lacks;
 use super::places::Turn;
 use crate::engine::{
     EngineError, Event, EventSender, FinishReason, Finished, GenerateRequest, StopMatcher, Timings,
@@ -22,13 +22,15 @@ use crate::engine::{
 };
 use crate::tokens::TokenCount;
 
-/// How often a request is rewritten after a refusal; each time something is left out for good.
+/// How often a request is rewritten after a refusal.
 const MOST_REWRITINGS: usize = 8;
 /// How long a provider may take to tell its usage, once the answer is complete.
 const TIME_FOR_THE_USAGE: Duration = Duration::from_secs(5);
 /// Bytes of text that an answer may have, for each token that was asked for, and beside them.
 const BYTES_PER_TOKEN: usize = 64;
 const BYTES_BESIDE: usize = 1 << 16;
+/// Tokens that an answer may have without text, beside those that were asked for.
+const TOKENS_BESIDE: usize = 1 << 10;
 
 pub(super) struct Flight {
     pub(super) shared: Arc<Shared>,
@@ -113,7 +115,7 @@ impl Flight {
     }
 
     async fn attempt(&self, answer: &mut Answer) -> Result<(), Failure> {
-        answer.sent = Some(Instant::now());
+        answer.begin_anew();
         let limit = self.shared.settings.first_token_timeout;
         let begins_by = tokio::time::Instant::now() + limit;
         let too_late = |_| {
@@ -122,14 +124,14 @@ impl Flight {
                 limit.as_secs()
             )))
         };
-        let (response, call) = timeout_at(begins_by, self.send()).await.map_err(too_late)??;
+        let (response, framing) = timeout_at(begins_by, self.send()).await.map_err(too_late)??;
         if !answer.has_started {
             answer.has_started = true;
             let cached_tokens = TokenCount::ZERO;
             let started = Event::Started { prompt_tokens: self.prompt_tokens, cached_tokens };
             self.events.send_when_there_is_room(started).await;
         }
-        let mut frames = frames(response, call.framing);
+        let mut frames = frames(response, framing);
         let mut reader = self.shared.language.reader();
         let mut limit_at = begins_by;
         loop {
@@ -138,7 +140,7 @@ impl Flight {
                 Ok(None | Some(Err(_))) | Err(_) if answer.ended.is_some() => return Ok(()),
                 Ok(None) => return Err(broken_off()),
                 Ok(Some(frame)) => frame?,
-                Err(late) if answer.begun.is_none() => return Err(too_late(late)),
+                Err(late) if limit_at == begins_by => return Err(too_late(late)),
                 Err(_) => return Err(self.stalled()),
             };
             for piece in reader.read(&next)? {
@@ -150,40 +152,49 @@ impl Flight {
                 Some(_) => TIME_FOR_THE_USAGE,
                 None => self.shared.settings.stall_timeout,
             };
-            let now = tokio::time::Instant::now();
-            limit_at = if answer.begun.is_some() || answer.ended.is_some() {
-                now + wait
-            } else {
-                begins_by
-            };
-        }
-    }
-
-    /// Sends the request, written anew for as long as the server teaches how.
-    async fn send(&self) -> Result<(Response, Call), Failure> {
-        let language = &self.shared.language;
-        let mut rewritings = 0;
-        loop {
-            let call = language.call(&self.request, self.max_tokens).map_err(Failure::lasting)?;
-            let refusal = match self.shared.caller.ask(&call).await {
-                Ok(response) => return Ok((response, call)),
-                Err(refusal) => refusal,
-            };
-            rewritings += 1;
-            if rewritings > MOST_REWRITINGS || !self.learns(&refusal, &call.body) {
-                return Err(refusal.failure);
+            limit_at = tokio::time::Instant::now() + wait;
+            // Who thinks first, or loads, may take as long as an answer may until it begins.
+            if answer.begun.is_none() && answer.ended.is_none() {
+                limit_at = limit_at.max(begins_by);
             }
         }
     }
 
-    fn learns(&self, refusal: &Refusal, sent: &Value) -> bool {
-        refusal.status.is_some_and(|status| self.shared.language.learn(status, &refusal.said, sent))
+    /// Sends the request, written anew for as long as the server teaches how. What it taught holds
+    /// once it takes the request.
+    async fn send(&self) -> Result<(Response, Framing), Failure> {
+        let language = &self.shared.language;
+        let mut call = language.call(&self.request, self.max_tokens).map_err(Failure::lasting)?;
+        let mut lacks = Lacks::default();
+        let mut rewritings = 0;
+        loop {
+            let Refusal { status, error, failure } = match self.shared.caller.ask(&call).await {
+                Ok(response) => {
+                    language.keep(&lacks);
+                    return Ok((response, call.framing));
+                }
+                Err(refusal) => refusal,
+            };
+            rewritings += 1;
+            let learns = rewritings <= MOST_REWRITINGS
+                && status.is_some_and(|status| {
+                    language.learn(status, &error, &mut call.body, &mut lacks)
+                });
+            if !learns {
+                return Err(failure);
+            }
+        }
     }
 
     /// Takes a piece into the answer; tells whether that was the last.
     async fn take(&self, answer: &mut Answer, piece: Piece) -> Result<bool, Failure> {
         match piece {
-            Piece::Tokens(tokens) => answer.held.extend(tokens),
+            Piece::Tokens(tokens) => {
+                answer.held.extend(tokens);
+                if answer.held.len() > self.max_tokens.get().saturating_add(TOKENS_BESIDE) {
+                    return Err(Failure::nonsense("far more tokens than were asked for"));
+                }
+            }
             Piece::Text(text) => {
                 answer.begin();
                 answer.text.push_str(&text);
@@ -276,6 +287,14 @@ impl Answer {
             sent: None,
             begun: None,
         }
+    }
+
+    /// What a try that failed left behind is no part of the next one's answer.
+    fn begin_anew(&mut self) {
+        self.held.clear();
+        self.ended = None;
+        self.told = Told::default();
+        self.sent = Some(Instant::now());
     }
 
     fn begin(&mut self) {

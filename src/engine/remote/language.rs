@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::frames::Framing;
+use super::openai::Lacks;
 use crate::engine::{Capabilities, EngineError, FinishReason, GenerateRequest, TokenLogprob};
 use crate::tokens::{TokenCount, TokenCounter};
 
@@ -21,11 +22,15 @@ pub(super) trait Language: Send + Sync {
 
     fn reader(&self) -> Box<dyn Reader>;
 
-    /// The provider refused a request with these words. Tells whether the next one will be written
-    /// in another way, so that it is worth asking again.
-    fn learn(&self, _status: u16, _said: &str, _sent: &Value) -> bool {
+    /// The provider refused this body with this error. Adds what it says that the provider doesn't
+    /// know, and writes the body in another way; tells whether that could be done, so that it is
+    /// worth asking again.
+    fn learn(&self, _status: u16, _error: &Value, _body: &mut Value, _lacks: &mut Lacks) -> bool {
         false
     }
+
+    /// The provider took a request that was written without these; others are from now on.
+    fn keep(&self, _lacks: &Lacks) {}
 
     /// A path to ask to see whether the provider is there.
     fn probe(&self) -> String;

@@ -153,9 +153,13 @@ impl RemoteEngine {
 
     fn count(&self, messages: &[Message]) -> TokenCount {
         let counter = &*self.shared.counter;
-        let of = |message: &Message| match &message.wire {
-            Some(wire) => TokenCount::new(TOKENS_AROUND_A_MESSAGE) + texts(wire, counter),
-            None => TokenCount::new(TOKENS_AROUND_A_MESSAGE) + counter.count(&message.content),
+        let name = |message: &Message| message.name.as_deref().map(|name| counter.count(name));
+        let of = |message: &Message| {
+            let said = match &message.wire {
+                Some(wire) => texts(wire, counter),
+                None => counter.count(&message.content) + name(message).unwrap_or_default(),
+            };
+            TokenCount::new(TOKENS_AROUND_A_MESSAGE) + said
         };
         messages.iter().map(of).sum::<TokenCount>() + TokenCount::new(TOKENS_OF_THE_OPENING)
     }
@@ -209,6 +213,7 @@ impl Engine for RemoteEngine {
     }
 
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
+        request.check()?;
         check(self.supports(), self.shared.settings.provider, &request)?;
         let prompt_tokens = self.count(&request.messages);
         let window = self.shared.settings.window;

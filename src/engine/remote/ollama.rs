@@ -216,13 +216,18 @@ impl OllamaReader {
         let index = self.calls;
         self.calls += 1;
         let id = call.id.clone().filter(|id| !id.is_empty());
+        let arguments = match &call.function.arguments {
+            Value::Null => "{}".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
         json!({
             "index": index,
             "id": id.unwrap_or_else(|| format!("call_{index}")),
             "type": "function",
             "function": {
                 "name": call.function.name,
-                "arguments": call.function.arguments.to_string(),
+                "arguments": arguments,
             },
         })
     }
@@ -292,6 +297,20 @@ mod tests {
                 Piece::Over
             ]
         );
+        for (arguments, told) in
+            [(json!("{\"a\":1}"), "{\"a\":1}"), (Value::Null, "{}"), (json!(7), "7")]
+        {
+            let call = json!({"function": {"name": "f", "arguments": arguments}});
+            let line = json!({"message": {"tool_calls": [call]}}).to_string();
+            let pieces = ollama().reader().read(&line).unwrap();
+            let [Piece::ToolCalls(calls)] = &pieces[..] else { panic!("{pieces:?}") };
+            assert_eq!(calls[0]["function"]["arguments"], told);
+        }
+        for bad in [json!(["x"]), json!([{"function": {}}]), json!("x")] {
+            let line = json!({"message": {"tool_calls": bad}}).to_string();
+            let failure = ollama().reader().read(&line).unwrap_err();
+            assert!(matches!(failure.error, EngineError::BadAnswer(_)), "{line}");
+        }
         assert!(ollama().reader().read(r#"{"error":"model runner stopped"}"#).unwrap_err().again);
     }
 

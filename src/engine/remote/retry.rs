@@ -1,6 +1,6 @@
 //! When a request that failed is sent again: after pauses that double, with chance in them so that
-//! many who failed together don't come back together, or when the provider says. Pure, but for the
-//! chance.
+//! many who failed together don't come back together, and no sooner than the provider says. Pure, but
+//! for the chance.
 
 use std::time::Duration;
 
@@ -38,7 +38,8 @@ impl Pauses {
         // Between half of it and all.
         let chance = f64::from(self.random.next_u32()) / f64::from(u32::MAX);
         let pause = pause.mul_f64(0.5 + 0.5 * chance);
-        Some(asked.map_or(pause, |asked| asked.min(LONGEST_ASKED)))
+        // Others were told the same.
+        Some(asked.unwrap_or_default().min(LONGEST_ASKED) + pause)
     }
 }
 
@@ -93,8 +94,13 @@ mod tests {
     #[test]
     fn a_pause_that_is_asked_for_is_kept_within_reason() {
         let seconds = Duration::from_secs;
-        assert_eq!(pauses(1, 1).next(Some(seconds(7))), Some(seconds(7)));
-        assert_eq!(pauses(1, 1).next(Some(seconds(86_400))), Some(LONGEST_ASKED));
+        let next = |seed, asked| pauses(1, seed).next(Some(asked)).unwrap();
+        for (asked, kept) in [(0, Duration::ZERO), (7, seconds(7)), (86_400, LONGEST_ASKED)] {
+            let pause = next(1, seconds(asked));
+            let room = kept + FIRST_PAUSE / 2..=kept + FIRST_PAUSE;
+            assert!(room.contains(&pause), "{pause:?} of {asked} s");
+            assert_ne!(pause, next(2, seconds(asked)), "all come back together");
+        }
     }
 
     #[test]
