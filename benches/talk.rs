@@ -301,7 +301,7 @@ async fn added() -> Table {
             let (bare, _) = server.ask("/v1/completions", &completion).await;
             let began = Instant::now();
             embedder.embed(&[newest.text.as_str()]).unwrap();
-            let embedded = began.elapsed();
+            let embedded_in = began.elapsed();
             sent.push(newest);
             sent.push(Said::new(
                 Role::Assistant,
@@ -313,7 +313,7 @@ async fn added() -> Table {
                 turns.push(time);
                 plain.push(bare);
                 added.push(time.saturating_sub(bare));
-                embedding.push(embedded);
+                embedding.push(embedded_in);
             }
         }
         table.add_row([
