@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhapsode::engine::scripted::ScriptedEngine;
+use rhapsode::engine::scripted::{Script, ScriptedEngine};
 use rhapsode::engine::{Capabilities, Engine, EngineError, FinishReason, TokenLogprob};
 use rhapsode::store::Store;
 use rhapsode::tokens::TokenCount;
@@ -23,6 +23,23 @@ fn chunks(answer: &Answer) -> Vec<Value> {
     let mut data: Vec<_> = data.collect();
     assert_eq!(data.pop(), Some("[DONE]"), "{}", answer.text);
     data.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect()
+}
+
+/// A server whose database can be interfered with.
+async fn over_a_store() -> (TestApp, Script, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (engine, script) = ScriptedEngine::new(TokenCount::new(4096));
+    let app = TestApp::over(engine as Arc<dyn Engine>, store.clone(), &[]).await;
+    (app.keeping(folder), script, store)
+}
+
+/// From now on SQLite fails as it does when there is no space left.
+async fn fill(store: &Store) {
+    let limited = store.run(|connection| {
+        Ok(connection.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))?)
+    });
+    limited.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,21 +192,14 @@ async fn a_prompt_that_does_not_fit_has_openais_code() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_refuses_is_told_in_its_own_words_and_asked_again_later() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    let (engine, _script) = ScriptedEngine::new(TokenCount::new(4096));
-    let app = TestApp::over(engine as Arc<dyn Engine>, store.clone(), &[]).await;
+    let (app, _script, store) = over_a_store().await;
     let persona = format!("{}/api/v1/memory/full/persona", app.base);
     let put = async |text: &str| {
         let body = json!({ "text": text }).to_string();
         app.client.put(&persona).body(body).send().await.unwrap()
     };
     assert_eq!(put("You are Aria.").await.status(), 200);
-    // SQLite fails as it does when there is no space left.
-    let limited = store.run(|connection| {
-        Ok(connection.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))?)
-    });
-    limited.await.unwrap();
+    fill(&store).await;
     let refused = put(&"You are Aria, keeper of the lamp. ".repeat(2_000)).await;
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
@@ -317,15 +327,13 @@ async fn a_failure_in_a_stream_is_told_and_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_says_at_its_beginning_that_turns_before_it_wait_for_the_database() {
-    let folder = tempfile::tempdir().unwrap();
-    let Scripted { app, script, .. } =
-        Scripted::in_folder(folder.path(), &[("MEMORY_TIMEOUT_MS", "100")]).await;
+    let (app, script, store) = over_a_store().await;
     tokio::spawn(script.answer_all(&["Yes."]));
     let stream = json!({ "user": "other", "messages": hello(), "stream": true });
     assert_eq!(app.post(CHAT, stream.to_string()).await.header("x-memory"), "on");
-    let database = rusqlite::Connection::open(folder.path().join("rhapsode.db")).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let turn = json!({ "user": "locked", "messages": hello() });
+    fill(&store).await;
+    let long = "The rain fell on the old town and nobody spoke. ".repeat(100);
+    let turn = json!({ "user": "full", "messages": [{ "role": "user", "content": long }] });
     assert_eq!(app.post_json(CHAT, turn).await.header("x-memory"), "degraded");
     assert_eq!(app.post(CHAT, stream.to_string()).await.header("x-memory"), "degraded");
 }
