@@ -44,7 +44,7 @@ run: build ## fetch the models, build, and serve
 build: prepare ## build the server as a release
 	$(CARGO) build --release --locked --bin rhapsode $(features)
 
-test: prepare ## run every test, with the real small models
+test: prepare ## run every test in Rust, with the real small models
 	$(tested_models) $(CARGO) run --locked $(features) -- models pull --default
 	$(tested_models) $(CARGO) test --locked $(features) $(ARGS)
 

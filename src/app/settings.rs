@@ -166,7 +166,11 @@ pub(super) fn chat(config: &Config) -> ChatSettings {
 /// The contract's: livelier than an agent at work.
 pub(super) fn talk_defaults(config: &Config) -> TalkDefaults {
     let sampling = sampling(config, 0.9);
-    TalkDefaults { sampling: Sampling { top_p: 1.0, ..sampling }, max_tokens: TokenCount::new(800) }
+    TalkDefaults {
+        sampling: Sampling { top_p: 1.0, ..sampling },
+        max_tokens: TokenCount::new(800),
+        queue_size: config.engine.llm_queue_size,
+    }
 }
 
 fn layers(config: &Config) -> [usize; 5] {

@@ -19,9 +19,10 @@ section! {
     /// Share of the model's window for the newest messages, in percent.
     history_token_percent: f64 = 35.0, within(0.0, 100.0);
 
-    /// Share of the model's window for the answer, in percent. A request that asks for a longer or
-    /// shorter one gets that, up to half of the window.
-    response_token_percent: f64 = 20.0, within(0.0, 100.0);
+    /// Share of the model's window for the answer, in percent: so long it may be where a request
+    /// names no length, up to 800 tokens. A request that asks for a longer or shorter one gets that,
+    /// up to half of the window.
+    response_token_percent: f64 = 20.0, within(5.0, 100.0);
 
     /// Memories that a prompt holds at most. 0 recalls nothing.
     rag_top_k: usize = 3, within(0, 100);

@@ -37,26 +37,28 @@ section! {
     /// really gives, at most one for each core, and follows when neighbours come and go.
     llm_n_threads: Option<u32> = None, at_least(1), also(&["MODEL_THREADS"]);
 
-    /// Sampling temperature for requests and agents that name none: 0 always takes the likeliest
-    /// token, higher values vary more.
+    /// Sampling temperature of the agents that have none of their own (biographies and outlines): 0
+    /// always takes the likeliest token, higher values vary more. Talk (`/v1`) takes 0.9 where a
+    /// request names none.
     llm_temperature: f32 = 0.7, within(0.0, 2.0);
 
     /// Nucleus sampling: only the likeliest tokens that together reach this probability are drawn
-    /// from. 1 turns it off.
+    /// from. 1 turns it off, which is what talk (`/v1`) does where a request names none.
     llm_top_p: f32 = 0.95, within(0.0, 1.0);
 
-    /// Only this many of the likeliest tokens are drawn from.
+    /// Only this many of the likeliest tokens are drawn from, unless a request for talk says otherwise.
     llm_top_k: u32 = 40, at_least(1);
 
-    /// Tokens less likely than this share of the likeliest one's probability are not drawn. 0
-    /// turns it off.
+    /// Tokens less likely than this share of the likeliest one's probability are not drawn, unless a
+    /// request for talk says otherwise. 0 turns it off.
     llm_min_p: f32 = 0.05, within(0.0, 1.0);
 
-    /// Most tokens of one answer, for requests and agents that name no limit. So far every agent
-    /// has a limit of its own, and the token routes tell this one.
+    /// Most tokens of one answer, as the token routes tell it. Every agent has a limit of its own,
+    /// and talk (`/v1`) takes 800 where a request names none (see `RESPONSE_TOKEN_PERCENT`).
     llm_max_tokens: u32 = 2048, at_least(1);
 
-    /// How strongly tokens that were used lately are held back: 1 not at all.
+    /// How strongly tokens that were used lately are held back, unless a request for talk says
+    /// otherwise: 1 not at all.
     llm_repeat_penalty: f32 = 1.1, within(1.0, 2.0);
 
     /// Number of requests that may wait for the model; one more is refused with status 429.

@@ -64,6 +64,8 @@ pub struct Capabilities {
     pub json_schema: bool,
     /// It adds to the logits of single tokens.
     pub logit_bias: bool,
+    /// It goes on with a text that is its only message, an assistant's, without a chat template.
+    pub continues_text: bool,
 }
 
 /// What an engine is doing, as `/health` shows it.

@@ -74,8 +74,13 @@ impl ScriptedEngine {
     }
 }
 
-const EVERYTHING: Capabilities =
-    Capabilities { tools: true, logprobs: true, json_schema: true, logit_bias: true };
+const EVERYTHING: Capabilities = Capabilities {
+    tools: true,
+    logprobs: true,
+    json_schema: true,
+    logit_bias: true,
+    continues_text: true,
+};
 
 impl Engine for ScriptedEngine {
     fn status(&self) -> EngineStatus {

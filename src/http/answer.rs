@@ -1,28 +1,23 @@
 //! How a job's events reach the client: as server-sent events while it works, or as one JSON object
 //! at its end (`Accept: application/json`, or `?stream=false`).
 
-use std::convert::Infallible;
 use std::pin::pin;
-use std::time::Duration;
 
 use async_stream::stream;
 use axum::Json;
 use axum::extract::{FromRequestParts, Query};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::Lifecycle;
 use super::error::ApiError;
+use super::sse;
 use super::wire::WireEvent;
-use crate::engine::EngineError;
+use crate::metrics::Metrics;
 use crate::story::{StoryError, StoryEvent};
-
-/// How often a quiet stream sends a comment, so that proxies don't close it.
-const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
 /// What the client asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,17 +78,21 @@ pub(super) async fn answer<T: Serialize + Send + 'static>(
     events: impl Stream<Item = StoryEvent<T>> + Send + 'static,
     wanted: Wanted,
     lifecycle: &Lifecycle,
+    metrics: &Metrics,
 ) -> Result<Response, ApiError> {
     let events = until_shutdown(events, lifecycle.clone());
     match wanted {
-        Wanted::Events | Wanted::Either => Ok(server_sent_events(events)),
+        Wanted::Events | Wanted::Either => Ok(server_sent_events(events, metrics)),
         Wanted::Json => Ok(Json(result(events).await?).into_response()),
     }
 }
 
 /// A stream of nothing but an error.
-pub(super) fn single_error<T: Serialize + Send + 'static>(error: StoryError) -> Response {
-    server_sent_events(futures_util::stream::iter([StoryEvent::<T>::Error(error)]))
+pub(super) fn single_error<T: Serialize + Send + 'static>(
+    error: StoryError,
+    metrics: &Metrics,
+) -> Response {
+    server_sent_events(futures_util::stream::iter([StoryEvent::<T>::Error(error)]), metrics)
 }
 
 /// axum waits for open streams when it shuts down, so they must end by themselves.
@@ -104,14 +103,11 @@ fn until_shutdown<T: Send>(
     stream! {
         let mut events = pin!(events);
         loop {
-            let next = tokio::select! {
-                () = lifecycle.hard_stop.cancelled() => {
-                    yield StoryEvent::Error(EngineError::ShuttingDown.into());
-                    return;
-                }
-                next = events.next() => next,
+            let event = match lifecycle.or_stop(events.next()).await {
+                Ok(Some(event)) => event,
+                Ok(None) => return,
+                Err(stopping) => StoryEvent::Error(stopping.into()),
             };
-            let Some(event) = next else { return };
             let is_terminal = matches!(event, StoryEvent::Result(_) | StoryEvent::Error(_));
             yield event;
             if is_terminal {
@@ -134,21 +130,10 @@ async fn result<T>(events: impl Stream<Item = StoryEvent<T>>) -> Result<T, ApiEr
     Err(ApiError::internal("the job ended without a result"))
 }
 
-/// Frames of `data: <json>` only; quiet spells are bridged by comments, which clients ignore.
 fn server_sent_events<T: Serialize + Send + 'static>(
     events: impl Stream<Item = StoryEvent<T>> + Send + 'static,
+    metrics: &Metrics,
 ) -> Response {
-    let frames = events.map(|event| {
-        let event = WireEvent::tell(event);
-        // The types are ours and have only string keys, so they can be written as JSON.
-        Ok::<_, Infallible>(Event::default().json_data(event).unwrap_or_default())
-    });
-    let mut response =
-        Sse::new(frames).keep_alive(KeepAlive::new().interval(COMMENT_EVERY)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
-    // nginx would otherwise hold the text back until its buffer is full.
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    response
+    let metrics = metrics.clone();
+    sse::response(events.map(move |event| sse::frame(&WireEvent::tell(event, &metrics))))
 }

@@ -1,10 +1,12 @@
-//! Request bodies: JSON whatever the content type says, and every fault of a bad one at once, each
+//! What is read of a request: the names in its path; its body, JSON whatever the content type says,
+//! and every fault of a bad one at once, each
 //! with its path. The fast way is serde alone; only a body that serde refuses is held against the
 //! type's JSON Schema.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::LocationSegment;
@@ -39,6 +41,33 @@ where
             .await
             .map_err(ApiError::internal)?
             .map(Self)
+    }
+}
+
+/// What the path names, such as `{session}`. A name may be any text.
+pub(super) struct PathNames(Vec<(String, String)>);
+
+impl PathNames {
+    /// Whether the route has such a parameter, and its value.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        let (_, value) = self.0.iter_mut().find(|(found, _)| found == name)?;
+        Some(std::mem::take(value))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathNames {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            // A route without any.
+            Err(PathRejection::MissingPathParams(_)) => Ok(Self(Vec::new())),
+            Err(_) => Err(ApiError::new(
+                Code::BadRequest,
+                "the names in the path must be UTF-8, percent-encoded",
+            )),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::HttpSettings;
-use super::error::{ApiError, Code, Style};
+use super::error::{ApiError, Code, SHOULD_RETRY, Style};
+use super::openai::{MEMORY, RECEIPT, SESSION};
 use crate::engine::milliseconds;
 use crate::metrics::Metrics;
 
@@ -27,7 +28,7 @@ pub(super) fn wrap(router: Router, settings: &HttpSettings, metrics: Metrics) ->
         })
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(settings.max_request_bytes))
-        .layer(from_fn_with_state((Style::Problem, settings.debug), render_errors))
+        .layer(from_fn_with_state(settings.debug, render_other_errors))
         .layer(cors(&settings.cors_origins))
         .layer(from_fn_with_state(metrics, log_requests))
 }
@@ -38,7 +39,23 @@ pub(super) async fn render_errors(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = next.run(request).await;
+    rendered(next.run(request).await, style, debug)
+}
+
+/// Does the same for errors made outside every group: paths and methods that aren't there, panics.
+async fn render_other_errors(State(debug): State<bool>, request: Request, next: Next) -> Response {
+    let style = style_below(request.uri().path());
+    rendered(next.run(request).await, style, debug)
+}
+
+/// The style that clients of this path read.
+fn style_below(path: &str) -> Style {
+    let in_session = path.strip_prefix("/s/").and_then(|rest| rest.split_once('/'));
+    let path = in_session.map_or(path, |(_, rest)| rest).trim_start_matches('/');
+    if path.split('/').next() == Some("v1") { Style::OpenAi } else { Style::Problem }
+}
+
+fn rendered(mut response: Response, style: Style, debug: bool) -> Response {
     if response.extensions().get::<Rendered>().is_some() {
         return response;
     }
@@ -77,8 +94,7 @@ async fn log_requests(State(metrics): State<Metrics>, request: Request, next: Ne
     match response.extensions().get::<ApiError>() {
         None => tracing::debug!(%method, path, status, duration_ms, "{method} {path}: {status}"),
         Some(error) => {
-            metrics.errors.with_label_values(&[error.code.name()]).inc();
-            error.log(&format!("{method} {path}"), Some(duration_ms));
+            error.record(&format!("{method} {path}"), Some(duration_ms), &metrics);
         }
     }
     response
@@ -95,6 +111,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_origin(allowed)
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([RECEIPT, MEMORY, SESSION, SHOULD_RETRY, header::RETRY_AFTER])
         .allow_credentials(true)
 }
 
@@ -106,4 +123,45 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message");
     ApiError::internal(message).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use axum::routing::get;
+    use serde_json::Value;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_path_below_v1_is_openais_with_and_without_a_session() {
+        for path in ["/v1", "/v1/", "/v1/responses", "/s/a%2Fb/v1/models/x/y", "/s//v1/chat"] {
+            assert_eq!(style_below(path), Style::OpenAi, "{path}");
+        }
+        for path in ["/", "/v10", "/api/v1/panel", "/s/v1", "/s/a/b/v1", "/V1/models"] {
+            assert_eq!(style_below(path), Style::Problem, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_as_the_path_s_clients_read_it() {
+        let settings = HttpSettings {
+            api_prefix: "/api/v1".to_owned(),
+            cors_origins: Vec::new(),
+            max_request_bytes: 1024,
+            debug: false,
+        };
+        let panics = || get(async || -> () { panic!("a fault") });
+        let router = Router::new().route("/v1/models", panics()).route("/health", panics());
+        let router = wrap(router, &settings, Metrics::new().unwrap());
+        for (path, pointer) in [("/v1/models", "/error/message"), ("/health", "/detail")] {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 500);
+            let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert!(body.pointer(pointer).is_some_and(Value::is_string), "{body}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod openai;
 mod openapi;
 mod receipts;
 mod routes;
+mod sse;
 mod story;
 mod tokens;
 mod wire;
@@ -31,7 +32,7 @@ pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
 use crate::chat::ChatService;
 use crate::embedding::Embedder;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
 use crate::receipts::ReceiptBook;
 use crate::story::StoryService;
@@ -68,6 +69,16 @@ pub struct TokenLimits {
 pub struct Lifecycle {
     /// Fires when the time for finishing is over.
     pub hard_stop: CancellationToken,
+}
+
+impl Lifecycle {
+    /// What `work` comes to, unless the server must stop before.
+    async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Result<T, EngineError> {
+        tokio::select! {
+            () = self.hard_stop.cancelled() => Err(EngineError::ShuttingDown),
+            done = work => Ok(done),
+        }
+    }
 }
 
 /// How the server faces the network.

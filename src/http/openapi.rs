@@ -128,7 +128,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
             "schema": Value::from_str(parameter.schema).unwrap_or_default(),
         }));
     }
-    if endpoint.events.is_some() {
+    if endpoint.events.is_some() && endpoint.tag == "story" {
         parameters.push(json!({
             "name": "stream",
             "in": "query",

@@ -311,7 +311,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         example: None,
         response: "Receipt",
         events: None,
-        errors: &[404, 500],
+        errors: &[404, 503],
         style: Style::Problem,
         handler: || get(receipts::find),
     },
@@ -337,7 +337,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         example: None,
         response: "ModelEntry",
         events: None,
-        errors: &[404],
+        errors: &[400, 404],
         style: Style::OpenAi,
         handler: || get(openai::model),
     },
@@ -392,6 +392,19 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         errors: &[],
         style: Style::OpenAi,
         handler: || get(openai::models),
+    },
+    Endpoint {
+        method: "get",
+        path: "/s/{session}/v1/models/{id}",
+        tag: "talk",
+        summary: "One of the models",
+        request: None,
+        example: None,
+        response: "ModelEntry",
+        events: None,
+        errors: &[400, 404],
+        style: Style::OpenAi,
+        handler: || get(openai::model),
     },
     Endpoint {
         method: "post",
@@ -711,7 +724,7 @@ pub(super) fn all(settings: &HttpSettings) -> Router<AppState> {
     let styled = |style: Style| {
         group(style).layer(from_fn_with_state((style, settings.debug), layers::render_errors))
     };
-    group(Style::Problem)
+    styled(Style::Problem)
         .merge(styled(Style::Tokens))
         .merge(styled(Style::OpenAi))
         .merge(docs::pages(&settings.api_prefix))

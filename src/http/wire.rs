@@ -10,6 +10,7 @@ use super::openai::wire as openai;
 use super::{health, story, tokens};
 use crate::context::Receipt;
 use crate::memory::Line;
+use crate::metrics::Metrics;
 use crate::story::{self as story_room, JobPhase, StoryEvent};
 
 /// One `data:` line of a story stream. `member` names whose it is, in a panel.
@@ -57,8 +58,8 @@ pub(super) enum Completion {
 }
 
 impl<T> WireEvent<T> {
-    /// The event for the wire; an error is logged here, since no response carries it to the layers.
-    pub(super) fn tell(event: StoryEvent<T>) -> Self {
+    /// The event for the wire; an error is recorded here, since no response carries it to the layers.
+    pub(super) fn tell(event: StoryEvent<T>, metrics: &Metrics) -> Self {
         match event {
             StoryEvent::Status { phase, message, progress, data, member } => Self::Status {
                 phase,
@@ -76,7 +77,7 @@ impl<T> WireEvent<T> {
             StoryEvent::Result(data) => Self::Result { data, status: Completion::Complete },
             StoryEvent::Error(error) => {
                 let error = ApiError::from(error);
-                error.log("a stream", None);
+                error.record("a stream", None, metrics);
                 Self::Error {
                     message: error.detail,
                     error_code: error.code.name().to_owned(),

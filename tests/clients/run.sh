@@ -3,6 +3,9 @@
 # usage: run.sh PATH-OF-RHAPSODE
 set -eu
 
+python_client=3.54.0
+node_client=7.57.0
+
 server=$1
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -10,9 +13,9 @@ pid=
 trap 'test -z "$pid" || kill "$pid"; rm -rf "$work"' EXIT INT TERM
 
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet openai
+"$work/venv/bin/pip" install --quiet "openai==$python_client"
 cp "$here/openai_client.mjs" "$work/"
-(cd "$work" && npm install --silent --no-audit --no-fund openai >/dev/null)
+(cd "$work" && npm install --silent --no-audit --no-fund "openai@$node_client" >/dev/null)
 
 DB_PATH="$work/data" "$server" serve --port 0 >"$work/said" 2>"$work/log" &
 pid=$!

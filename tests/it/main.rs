@@ -24,6 +24,7 @@ mod health;
 mod licences;
 mod memory_api;
 mod novel;
+mod openai;
 mod real_model;
 mod receipts;
 mod remote;

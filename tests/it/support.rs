@@ -148,8 +148,7 @@ pub(crate) fn least(schema: &Value) -> Value {
 impl TestApp {
     pub(crate) async fn start(engine: Arc<dyn Engine>, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let app = Self::in_folder(engine, folder.path(), settings).await;
-        Self { folder: Some(folder), ..app }
+        Self::in_folder(engine, folder.path(), settings).await.keeping(folder)
     }
 
     /// A server over a database that may be there already.
@@ -195,6 +194,11 @@ impl TestApp {
             server,
             folder: None,
         }
+    }
+
+    /// The same, with this folder for as long as it lives.
+    pub(crate) fn keeping(self, folder: TempDir) -> Self {
+        Self { folder: Some(folder), ..self }
     }
 
     /// Holds the database.

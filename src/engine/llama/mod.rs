@@ -161,7 +161,13 @@ impl Engine for LlamaEngine {
     }
 
     fn supports(&self) -> Capabilities {
-        Capabilities { tools: false, logprobs: true, json_schema: true, logit_bias: true }
+        Capabilities {
+            tools: false,
+            logprobs: true,
+            json_schema: true,
+            logit_bias: true,
+            continues_text: true,
+        }
     }
 
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {

@@ -67,7 +67,7 @@ impl Gemini {
 
 impl Language for Gemini {
     fn supports(&self) -> Capabilities {
-        Capabilities { tools: false, logprobs: false, json_schema: true, logit_bias: false }
+        Capabilities { json_schema: true, ..Capabilities::default() }
     }
 
     fn counter(&self) -> Arc<dyn TokenCounter> {

@@ -45,7 +45,7 @@ impl Ollama {
 
 impl Language for Ollama {
     fn supports(&self) -> Capabilities {
-        Capabilities { tools: true, logprobs: false, json_schema: true, logit_bias: false }
+        Capabilities { tools: true, json_schema: true, ..Capabilities::default() }
     }
 
     fn counter(&self) -> Arc<dyn TokenCounter> {

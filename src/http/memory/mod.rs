@@ -12,7 +12,7 @@ pub(super) mod wire;
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 
 pub(super) use self::documentation::documentation;
@@ -23,6 +23,7 @@ pub(super) use self::sessions::{delete_session, search, session, sessions};
 pub(super) use self::transfer::{export, fork, import};
 use super::AppState;
 use super::error::{ApiError, Code, FaultKind, FieldFault};
+use super::extract::PathNames;
 use crate::chat::ChatService;
 use crate::memory::{Memory, MessageId};
 
@@ -47,19 +48,9 @@ impl FromRequestParts<AppState> for Place {
                 "this server runs without a database and remembers nothing",
             )
         })?;
-        let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let Path(path) = path.map_err(|_| {
-            ApiError::new(Code::BadRequest, "the session's name must be UTF-8, percent-encoded")
-        })?;
-        let mut place = Self { chat, memory, session: String::new(), id: String::new() };
-        for (name, value) in path {
-            match name.as_str() {
-                "session" => place.session = value,
-                "id" => place.id = value,
-                _ => {}
-            }
-        }
-        Ok(place)
+        let mut names = PathNames::from_request_parts(parts, state).await?;
+        let mut name = |name| names.take(name).unwrap_or_default();
+        Ok(Self { chat, memory, session: name("session"), id: name("id") })
     }
 }
 

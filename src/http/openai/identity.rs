@@ -1,16 +1,18 @@
 //! Which session a request is of: by its path, its headers, `user`, or the model's name. Otherwise the
 //! messages tell.
 
-use std::convert::Infallible;
+use std::fmt::Write as _;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::FromRequestParts;
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
 
 use super::sampling::wrong;
 use crate::http::error::ApiError;
+use crate::http::extract::PathNames;
 
 /// Longest name of a session, in bytes.
-pub(in super::super) const LONGEST_NAME: usize = 1_000;
+const LONGEST_NAME: usize = 1_000;
 const HEADERS: [&str; 2] = ["x-session-id", "x-session-affinity"];
 
 /// What path and headers say.
@@ -21,31 +23,25 @@ pub(in super::super) struct SaidOutside {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for SaidOutside {
-    type Rejection = Infallible;
+    type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        // Routes without a session have no such parameter.
-        let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let parameters = path.map(|Path(parameters)| parameters).unwrap_or_default();
-        let in_path = parameters.into_iter().find(|(name, _)| name == "session");
-        let header = |name: &str| {
-            let value = parts.headers.get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let session = in_path.map(|(_, session)| session);
-        let session = session.or_else(|| HEADERS.into_iter().find_map(header));
+        let in_path = PathNames::from_request_parts(parts, state).await?.take("session");
+        let header = |name: &str| parts.headers.get(name).map(text_of);
+        let session = in_path.or_else(|| HEADERS.into_iter().find_map(header));
         Ok(Self { session, memory: header("x-memory") })
     }
 }
 
 impl SaidOutside {
-    /// The session's name, if there is one.
+    /// The session's name, if there is one. `own` is what the engine's model is called.
     pub(super) fn session(
         self,
         user: Option<String>,
         model: Option<&str>,
+        own: &str,
     ) -> Result<Option<String>, ApiError> {
-        let alias = model.and_then(|model| model.rsplit_once('@')).map(|(_, name)| name.to_owned());
+        let alias = model.and_then(|asked| alias(asked, own)).map(str::to_owned);
         let names = [self.session, user, alias];
         let name = names.into_iter().flatten().find(|name| !name.trim().is_empty());
         match name {
@@ -58,5 +54,65 @@ impl SaidOutside {
             )),
             name => Ok(name),
         }
+    }
+}
+
+/// The session in `model@session`. Either may hold more of these signs.
+fn alias<'a>(asked: &'a str, own: &str) -> Option<&'a str> {
+    if asked == own {
+        return None;
+    }
+    let after_own = asked.strip_prefix(own).and_then(|rest| rest.strip_prefix('@'));
+    let after_any = || asked.split_once('@').filter(|(model, _)| !model.is_empty());
+    after_own.or_else(|| after_any().map(|(_, session)| session))
+}
+
+/// A header's text: UTF-8, or what older clients send, Latin-1.
+fn text_of(value: &HeaderValue) -> String {
+    let bytes = value.as_bytes();
+    str::from_utf8(bytes)
+        .map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned)
+}
+
+/// A session's name as a header's value: percent-encoded but for ASCII's printable characters without
+/// `%`, and so fit for a path too, where it holds no slash.
+pub(super) fn header_of(session: &str) -> String {
+    session.bytes().fold(String::new(), |mut value, byte| {
+        match byte {
+            b' '..=b'~' if byte != b'%' => value.push(char::from(byte)),
+            // Writing to a string can't fail.
+            _ => _ = write!(value, "%{byte:02X}"),
+        }
+        value
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_with_an_at_sign_names_no_session() {
+        for own in ["@cf/meta/llama-3.1-8b-instruct", "claude-3-5-sonnet@20241022", "llama"] {
+            assert_eq!(alias(own, own), None);
+            assert_eq!(alias(&format!("{own}@mira@example.org"), own), Some("mira@example.org"));
+        }
+        assert_eq!(alias("@cf/meta/llama", "other"), None);
+        assert_eq!(alias("any", "other"), None);
+        assert_eq!(alias("any@mira@example.org", "other"), Some("mira@example.org"));
+    }
+
+    #[test]
+    fn names_in_latin_1_stay_apart() {
+        let text = |bytes: &[u8]| text_of(&HeaderValue::from_bytes(bytes).unwrap());
+        assert_eq!(text(b"Zo\xeb"), "Zoë");
+        assert_eq!(text(b"Zo\xe9"), "Zoé");
+        assert_eq!(text("Zoë".as_bytes()), "Zoë");
+    }
+
+    #[test]
+    fn a_name_in_a_header_can_be_read_back() {
+        assert_eq!(header_of("an evening/with-aria@home"), "an evening/with-aria@home");
+        assert_eq!(header_of("Zoë\n100%"), "Zo%C3%AB%0A100%25");
     }
 }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::wire::{ModelEntry, ModelList};
 use crate::chat::ChatService;
 use crate::embedding::Embedder;
 use crate::http::error::{ApiError, Code};
+use crate::http::extract::PathNames;
 
 const OWNER: &str = "rhapsode";
 
@@ -24,18 +25,22 @@ pub(in super::super) async fn models(
 
 pub(in super::super) async fn model(
     State(chat): State<Arc<ChatService>>,
-    Path(parameters): Path<Vec<(String, String)>>,
+    mut names: PathNames,
 ) -> Result<Json<ModelEntry>, ApiError> {
-    let wanted = parameters.into_iter().find(|(name, _)| name == "id").map(|(_, id)| id);
-    let wanted = wanted.unwrap_or_default();
+    let wanted = names.take("id").unwrap_or_default();
     let found = entries(&chat).await?.into_iter().find(|entry| entry.id == wanted);
     found.map(Json).ok_or_else(|| {
         ApiError::new(Code::NotFound, "there is no such model; GET /v1/models lists them")
     })
 }
 
+/// What the engine's model is called.
+pub(super) fn own_model(chat: &ChatService) -> String {
+    chat.engine.status().model.unwrap_or_else(|| "none".to_owned())
+}
+
 async fn entries(chat: &ChatService) -> Result<Vec<ModelEntry>, ApiError> {
-    let model = chat.engine.status().model.unwrap_or_else(|| "none".to_owned());
+    let model = own_model(chat);
     let now = chat.clock.now().as_second();
     let entry = |id, created| ModelEntry { id, object: "model", created, owned_by: OWNER };
     let mut entries = vec![entry(model.clone(), now)];

@@ -1,15 +1,21 @@
 //! How an answer is sampled, from what the request says and what holds otherwise.
 
 use super::TalkDefaults;
-use super::wire::SamplingFields;
+use super::wire::{SamplingFields, Stop};
 use crate::engine::Sampling;
 use crate::http::error::{ApiError, Code, FaultKind, FieldFault};
 use crate::ids::Ids;
+use crate::tokens::TokenCount;
 
 /// Most answers to one request.
 const MOST_CHOICES: u32 = 8;
 /// Most alternatives to a token.
 pub(super) const MOST_ALTERNATIVES: u8 = 20;
+
+/// Most stop strings. Each is looked for in every piece of text.
+const MOST_STOPS: usize = 64;
+/// Longest of them, in bytes. So much text may be held back until it is known to be none.
+const LONGEST_STOP: usize = 1_000;
 
 pub(super) fn sampling(
     fields: &SamplingFields,
@@ -56,6 +62,30 @@ pub(super) fn choices(n: Option<u32>) -> Result<usize, ApiError> {
     }
 }
 
+/// The length asked for.
+pub(super) fn max_tokens(asked: Option<u32>) -> Result<Option<TokenCount>, ApiError> {
+    match asked {
+        Some(0) => Err(wrong("max_tokens", "0 tokens hold no answer")),
+        asked => Ok(asked.map(TokenCount::from)),
+    }
+}
+
+pub(super) fn stops(stop: Option<Stop>) -> Result<Vec<String>, ApiError> {
+    let mut stops = match stop {
+        None => Vec::new(),
+        Some(Stop::One(stop)) => vec![stop],
+        Some(Stop::Several(stops)) => stops,
+    };
+    stops.retain(|stop| !stop.is_empty());
+    if stops.len() > MOST_STOPS || stops.iter().any(|stop| stop.len() > LONGEST_STOP) {
+        return Err(wrong(
+            "stop",
+            format!("at most {MOST_STOPS} strings of at most {LONGEST_STOP} bytes can be sent"),
+        ));
+    }
+    Ok(stops)
+}
+
 fn within(name: &str, value: Option<f32>, least: f32, most: f32) -> Result<Option<f32>, ApiError> {
     match value {
         Some(value) if !(least..=most).contains(&value) => {
@@ -73,6 +103,7 @@ pub(super) fn wrong(field: &str, message: impl Into<String>) -> ApiError {
     }])
 }
 
+/// The engine can't do this.
 pub(super) fn unsupported(message: impl Into<String>) -> ApiError {
-    ApiError::new(Code::BadRequest, message)
+    ApiError::new(Code::LlmUnsupported, message)
 }

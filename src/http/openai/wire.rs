@@ -119,21 +119,21 @@ pub(super) enum Content {
     Parts(Vec<Value>),
 }
 
+impl From<Content> for Value {
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Text(text) => Self::String(text),
+            Content::Parts(parts) => Self::Array(parts),
+        }
+    }
+}
+
+/// At most 64 strings of at most 1,000 bytes.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Stop {
     One(String),
     Several(Vec<String>),
-}
-
-impl Stop {
-    pub(super) fn strings(self) -> Vec<String> {
-        let strings = match self {
-            Self::One(string) => vec![string],
-            Self::Several(strings) => strings,
-        };
-        strings.into_iter().filter(|string| !string.is_empty()).collect()
-    }
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -284,13 +284,27 @@ pub(super) struct PromptDetails {
 }
 
 impl UsageReport {
-    /// Of several answers to one prompt.
+    /// Adds another answer to the same prompt.
     pub(super) fn add(&mut self, usage: &Usage) {
         self.prompt_tokens = usage.prompt_tokens.get();
         self.completion_tokens += usage.completion_tokens.get();
         self.total_tokens = self.prompt_tokens + self.completion_tokens;
         let cached = &mut self.prompt_tokens_details.cached_tokens;
         *cached = (*cached).max(usage.cached_tokens.get());
+    }
+}
+
+impl std::iter::Sum for UsageReport {
+    /// Of several prompts.
+    fn sum<I: Iterator<Item = Self>>(prompts: I) -> Self {
+        let mut sum = Self::default();
+        for usage in prompts {
+            sum.prompt_tokens += usage.prompt_tokens;
+            sum.completion_tokens += usage.completion_tokens;
+            sum.total_tokens += usage.total_tokens;
+            sum.prompt_tokens_details.cached_tokens += usage.prompt_tokens_details.cached_tokens;
+        }
+        sum
     }
 }
 

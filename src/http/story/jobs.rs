@@ -14,6 +14,7 @@ use crate::http::client::Client;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::JsonBody;
 use crate::http::{AppState, Lifecycle};
+use crate::metrics::Metrics;
 use crate::story::{Events, StoryError, StoryRequest, StoryService, SuggestionForm};
 
 /// `?suggestions=objects`: for raters, whose suggestions are sentences by default.
@@ -40,6 +41,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Suggestions {
 pub(in crate::http) struct Asked {
     story: Arc<StoryService>,
     lifecycle: Lifecycle,
+    metrics: Metrics,
     client: Client,
     wanted: Wanted,
     suggestions: Suggestions,
@@ -53,6 +55,7 @@ impl FromRequestParts<AppState> for Asked {
         Ok(Self {
             story: Arc::clone(&state.story),
             lifecycle: state.lifecycle.clone(),
+            metrics: state.metrics.clone(),
             client,
             wanted: Wanted::from_request_parts(parts, state).await?,
             suggestions: Suggestions::from_request_parts(parts, state).await?,
@@ -73,7 +76,7 @@ pub(in crate::http) async fn job<R: StoryRequest>(
     JsonBody(request): JsonBody<R>,
 ) -> Result<Response, ApiError> {
     let events = asked.begin(request).await?;
-    answer(events, asked.wanted.or_events(), &asked.lifecycle).await
+    answer(events, asked.wanted.or_events(), &asked.lifecycle, &asked.metrics).await
 }
 
 /// Answers with one JSON object, unless events are asked for.
@@ -82,7 +85,7 @@ pub(in crate::http) async fn job_in_json<R: StoryRequest>(
     JsonBody(request): JsonBody<R>,
 ) -> Result<Response, ApiError> {
     let events = asked.begin(request).await?;
-    answer(events, asked.wanted.or_json(), &asked.lifecycle).await
+    answer(events, asked.wanted.or_json(), &asked.lifecycle, &asked.metrics).await
 }
 
 /// As [`job`], in the rater's manner: readable from every origin, and a model that is missing is an
@@ -93,10 +96,10 @@ pub(in crate::http) async fn rating<R: StoryRequest>(
 ) -> Result<Response, ApiError> {
     let wanted = asked.wanted.or_events();
     let mut response = match asked.begin(request).await {
-        Ok(events) => answer(events, wanted, &asked.lifecycle).await?,
+        Ok(events) => answer(events, wanted, &asked.lifecycle, &asked.metrics).await?,
         Err(StoryError::Engine(
             error @ (EngineError::Unavailable(_) | EngineError::Loading { .. }),
-        )) if wanted == Wanted::Events => single_error::<R::Response>(error.into()),
+        )) if wanted == Wanted::Events => single_error::<R::Response>(error.into(), &asked.metrics),
         Err(error) => return Err(error.into()),
     };
     let headers = response.headers_mut();

@@ -66,7 +66,13 @@ impl OpenAi {
 impl Language for OpenAi {
     fn supports(&self) -> Capabilities {
         let json_schema = !self.lacks().has(JSON_SCHEMA);
-        Capabilities { tools: true, logprobs: true, json_schema, logit_bias: true }
+        Capabilities {
+            tools: true,
+            logprobs: true,
+            json_schema,
+            logit_bias: true,
+            continues_text: false,
+        }
     }
 
     fn counter(&self) -> Arc<dyn TokenCounter> {
