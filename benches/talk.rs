@@ -10,6 +10,7 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -44,8 +45,10 @@ const STORED: usize = 10_000;
 const TURNS: usize = 100;
 const STARTS: usize = 7;
 const WINDOW: usize = 8192;
-/// Given to the bench's own binary, which then only fills a database.
+/// Given to the bench's own binary, which then only fills a database, or only talks in the sessions of
+/// one: so that memory is measured in a process that did nothing before.
 const FILL: &str = "--fill";
+const TALK: &str = "--talk";
 
 fn main() {
     let arguments: Vec<_> = std::env::args().collect();
@@ -54,15 +57,23 @@ fn main() {
         return;
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let Some(at) = arguments.iter().position(|argument| argument == FILL) {
-        let [folder, sessions, messages] = &arguments[at + 1..at + 4] else { unreachable!() };
-        let (sessions, messages) = (sessions.parse().unwrap(), messages.parse().unwrap());
-        runtime.block_on(fill(Path::new(folder), sessions, messages));
-        return;
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [_, FILL, folder, sessions, messages] => {
+            let (sessions, messages) = (sessions.parse().unwrap(), messages.parse().unwrap());
+            runtime.block_on(fill(Path::new(folder), sessions, messages));
+        }
+        [_, TALK, folder, sessions] => {
+            let told = runtime.block_on(talk(Path::new(folder), sessions.parse().unwrap()));
+            println!("{told}");
+        }
+        _ => {
+            // `-- added` leaves the slow part out.
+            if arguments.iter().all(|argument| argument != "added") {
+                println!("{}", working_memory());
+            }
+            println!("{}", runtime.block_on(added()));
+        }
     }
-    // First, while the process is small.
-    println!("{}", runtime.block_on(working_memory()));
-    println!("{}", runtime.block_on(added()));
 }
 
 /// The model's tokenizer before a queue that notes when a prompt arrives and answers at once.
@@ -205,7 +216,7 @@ fn models_dir() -> PathBuf {
     given.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("models"), PathBuf::from)
 }
 
-/// Prose in pieces of two sentences, no two alike.
+/// Prose in pieces of a sentence, no two alike.
 struct Prose {
     sentences: Vec<String>,
     random: ChaCha8Rng,
@@ -220,8 +231,8 @@ impl Prose {
     }
 
     fn next(&mut self) -> Said {
-        let mut one = || &self.sentences[self.random.random_range(0..self.sentences.len())];
-        let text = format!("{} {} That was on day {}.", one(), one(), self.count / 4);
+        let one = &self.sentences[self.random.random_range(0..self.sentences.len())];
+        let text = format!("{one} That was on day {}.", self.count / 4);
         let role = if self.count.is_multiple_of(2) { Role::User } else { Role::Assistant };
         self.count += 1;
         Said::new(role, None, text)
@@ -255,6 +266,9 @@ const CLIENTS: [Client; 4] = [
     Client { what: "all 10,001, session recognised", sends: STORED, names_its_session: false },
 ];
 
+const NAMED: &str = "named";
+const RECOGNISED: &str = "recognised";
+
 /// Each turn beside a plain completion of the very prompt that it came to, and beside the newest
 /// message's embedding, in turn.
 async fn added() -> Table {
@@ -267,27 +281,33 @@ async fn added() -> Table {
         "of that, one embedding: p50",
         "bar of added p50",
     ]);
-    let embedder = Arc::new(LazyEmbedder::new(models::sentence_embedder_dir(&models_dir())));
+    let real = LazyEmbedder::new(models::sentence_embedder_dir(&models_dir()));
+    let embedder = Arc::new(Quick { real, is_filling: AtomicBool::new(true) });
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), Arc::clone(&embedder) as _, true).await;
     let mut prose = Prose::new();
+    let stored = prose.talk(STORED);
+    let named = Whose::Named(NAMED.to_owned());
+    let recognised = Whose::Recognised { otherwise: RECOGNISED.to_owned() };
+    for whose in [named, recognised] {
+        let (persona, history) = (Some(PERSONA.to_owned()), stored.clone());
+        let talk = Talk { whose, persona, history, feeling: None };
+        let remembered = server.memory.remember(talk, Vec::new()).await.unwrap();
+        server.rest(&remembered.session).await;
+    }
+    embedder.is_filling.store(false, Ordering::Relaxed);
+    let (mut of_named, mut of_recognised) = (stored.clone(), stored);
     for client in &CLIENTS {
-        let session = client.what;
-        let persona = format!("{PERSONA} You call this talk {session}.");
-        let mut sent = prose.talk(STORED);
-        let talk = Talk {
-            whose: Whose::Named(session.to_owned()),
-            persona: Some(persona.clone()),
-            history: sent.clone(),
-            feeling: None,
+        let (session, sent) = if client.names_its_session {
+            (NAMED, &mut of_named)
+        } else {
+            (RECOGNISED, &mut of_recognised)
         };
-        server.memory.remember(talk, Vec::new()).await.unwrap();
-        server.rest(session).await;
         let (mut turns, mut plain, mut more, mut single) = (vec![], vec![], vec![], vec![]);
         for turn in 0..=TURNS {
             let newest = prose.next();
             prose.count += 1;
-            let mut messages = vec![json!({ "role": "system", "content": persona })];
+            let mut messages = vec![json!({ "role": "system", "content": PERSONA })];
             messages.extend(wire(&sent[sent.len() - client.sends..]));
             messages.extend(wire(std::slice::from_ref(&newest)));
             let mut body = json!({ "messages": messages });
@@ -329,7 +349,8 @@ async fn added() -> Table {
     let mut starts = Vec::new();
     for _ in 0..STARTS {
         let server = Server::start(folder.path(), Arc::clone(&embedder) as _, true).await;
-        let body = json!({ "user": CLIENTS[0].what, "messages": wire(&[prose.next()]) });
+        let newest = Said::new(Role::User, None, prose.next().text);
+        let body = json!({ "user": NAMED, "messages": wire(&[newest]) });
         starts.push(server.ask("/v1/chat/completions", &body).await.0);
     }
     let first = median(&mut starts);
@@ -337,8 +358,8 @@ async fn added() -> Table {
     table
 }
 
-/// How much the process grows when so many sessions are talked in.
-async fn working_memory() -> Table {
+/// How much a process grows when so many sessions are talked in.
+fn working_memory() -> Table {
     let mut table = Table::new();
     table.set_header([
         "sessions",
@@ -347,41 +368,23 @@ async fn working_memory() -> Table {
         "the process grows by",
         "bar",
     ]);
-    for (sessions, messages) in [(1_000_usize, 50_usize), (1_000, 200)] {
+    for (sessions, messages) in [("1000", "50"), ("1000", "200")] {
         let folder = tempfile::tempdir().unwrap();
-        let filled = std::process::Command::new(std::env::current_exe().unwrap())
-            .arg(FILL)
-            .arg(folder.path())
-            .args([sessions.to_string(), messages.to_string()])
-            .status();
-        assert!(filled.unwrap().success());
-        let server = Server::start(folder.path(), Arc::new(Made), false).await;
-        let said = |text: &str| [Said::new(Role::User, None, text.to_owned())];
-        // What the first turns of all take (prompts, connections) is no working memory.
-        for turn in 0..20 {
-            let stranger = format!("stranger {turn}");
-            let body = json!({ "user": stranger, "messages": wire(&said("Who are you?")) });
-            server.ask("/v1/chat/completions", &body).await;
-        }
-        let before = resident_bytes();
-        for session in 0..sessions {
-            let body = json!({
-                "user": format!("session {session}"),
-                "messages": wire(&said("What did the White Rabbit say?")),
-            });
-            server.ask("/v1/chat/completions", &body).await;
-        }
-        let grown = before.and_then(|before| Some(resident_bytes()? - before));
-        let (held, read) = server.memory.working();
-        table.add_row([
-            sessions.to_string(),
-            messages.to_string(),
-            format!("{held}, {read}"),
-            grown.map_or("unknown here".to_owned(), |bytes| format!("{:.0} MB", bytes / 1e6)),
-            "under 100 MB".to_owned(),
-        ]);
+        let folder = folder.path().to_str().unwrap();
+        own_binary(&[FILL, folder, sessions, messages]);
+        let told = own_binary(&[TALK, folder, sessions]);
+        let (held, grown) = told.trim().split_once('|').unwrap();
+        table.add_row([sessions, messages, held, grown, "under 100 MB"]);
     }
     table
+}
+
+/// What it prints.
+fn own_binary(arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let done = command.args(arguments).stderr(std::process::Stdio::inherit()).output().unwrap();
+    assert!(done.status.success());
+    String::from_utf8(done.stdout).unwrap()
 }
 
 async fn fill(folder: &Path, sessions: usize, messages: usize) {
@@ -396,7 +399,54 @@ async fn fill(folder: &Path, sessions: usize, messages: usize) {
             feeling: None,
         };
         server.memory.remember(talk, Vec::new()).await.unwrap();
-        server.rest(&name).await;
+        while server.memory.embed_some(&name).await.unwrap() {}
+    }
+}
+
+/// Sessions and messages in working memory after one turn in each, and by how much the process grew.
+async fn talk(folder: &Path, sessions: usize) -> String {
+    let server = Server::start(folder, Arc::new(Made), false).await;
+    let says = |session: String, text: &str| {
+        let said = [Said::new(Role::User, None, text.to_owned())];
+        json!({ "user": session, "messages": wire(&said) })
+    };
+    // What the first turns of all take (prompts, connections) is no working memory.
+    for turn in 0..20 {
+        let stranger = says(format!("stranger {turn}"), "Who are you?");
+        server.ask("/v1/chat/completions", &stranger).await;
+    }
+    let before = resident_bytes();
+    for session in 0..sessions {
+        let asked = says(format!("session {session}"), "What did the White Rabbit say?");
+        server.ask("/v1/chat/completions", &asked).await;
+    }
+    let grown = before.and_then(|before| Some(resident_bytes()? - before));
+    let grown = grown.map_or("unknown here".to_owned(), |bytes| format!("{:.0} MB", bytes / 1e6));
+    let (held, messages) = server.memory.working();
+    format!("{held}, {messages}|{grown}")
+}
+
+/// The real embedder, except while the database is filled.
+struct Quick {
+    real: LazyEmbedder,
+    is_filling: AtomicBool,
+}
+
+impl Embedder for Quick {
+    fn id(&self) -> &str {
+        self.real.id()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.real.dimensions()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+        if self.is_filling.load(Ordering::Relaxed) {
+            Made.embed(texts)
+        } else {
+            self.real.embed(texts)
+        }
     }
 }
 

@@ -566,7 +566,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         method: "post",
         path: "{api}/memory/{session}/facts",
         tag: "memory",
-        summary: "Add a fact, which goes into every prompt",
+        summary: "Add a fact, which every prompt tells",
         request: Some("MemoryFactRequest"),
         example: Some(memory::examples::FACT),
         response: "MemoryFact",

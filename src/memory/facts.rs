@@ -15,7 +15,8 @@ pub struct Fact {
     pub text: String,
     /// The message it was learnt from; it holds where the talk's path leads through that one.
     pub source_message: Option<MessageId>,
-    /// Whether it goes into every prompt.
+    /// Whether prompts tell it, before anything that is recalled and as far as memory's share of the
+    /// window goes.
     pub pinned: bool,
     /// Milliseconds since 1970.
     pub made_at: i64,

@@ -99,9 +99,10 @@ impl Live {
         }
         let shared = self.shared_with(connection, end)?;
         self.truncate(shared);
-        for (stored, vectors) in rows::path_with_vectors(connection, end, shared, &self.embedder)? {
-            self.push(&stored, vectors.as_ref());
-        }
+        let embedder = self.embedder.clone();
+        rows::walk_path(connection, end, shared, &embedder, |stored, vectors| {
+            self.push(stored, vectors);
+        })?;
         Ok(())
     }
 

@@ -149,11 +149,6 @@ impl Place {
         }
     }
 
-    /// Whether the session is stored.
-    pub fn is_known(&self) -> bool {
-        self.session.is_some()
-    }
-
     /// Position on the path of a message that was sent.
     pub fn depth_of(&self, sent: usize) -> usize {
         (self.length + sent).saturating_sub(self.matched)

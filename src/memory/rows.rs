@@ -320,33 +320,41 @@ pub(super) fn path_between(
     from: usize,
     to: usize,
 ) -> Result<Vec<Stored>, StoreError> {
-    let sql = path(&columns_of("messages"), "");
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&path(&columns_of("messages")))?;
     let rows = statement.query_map(params![end.0, integer(from), integer(to)], message)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Like [`path_to`], with what this embedder made of each.
-pub(super) fn path_with_vectors(
+/// Like [`path_to`], with what this embedder made of each. One at a time: the vectors of a long talk
+/// take more than all that is kept of them.
+pub(super) fn walk_path(
     connection: &Connection,
     end: MessageId,
     from: usize,
     embedder: &str,
-) -> Result<Vec<(Stored, Option<Vectors>)>, StoreError> {
-    let columns = columns_of("messages") + ", made.embedder IS NOT NULL, made.turn, made.window";
-    let join = "LEFT JOIN message_vectors AS made
-        ON made.message = messages.id AND made.embedder = ?4";
-    let mut statement = connection.prepare_cached(&path(&columns, join))?;
-    let parameters = params![end.0, integer(from), i64::MAX, embedder];
-    let rows = statement.query_map(parameters, |row| {
-        let made = if row.get(16)? { Some(vectors(row, 17)?) } else { None };
-        Ok((message(row)?, made))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    mut take: impl FnMut(&Stored, Option<&Vectors>),
+) -> Result<(), StoreError> {
+    let mut ids = connection.prepare_cached(&path("messages.id"))?;
+    let columns = columns_of("messages");
+    // Sorted as wholes, they would all stand in memory after all.
+    let mut one = connection.prepare_cached(&format!(
+        "SELECT {columns}, made.embedder IS NOT NULL, made.turn, made.window FROM messages
+         LEFT JOIN message_vectors AS made ON made.message = messages.id AND made.embedder = ?2
+         WHERE messages.id = ?1"
+    ))?;
+    let ids = ids.query_map(params![end.0, integer(from), i64::MAX], |row| row.get(0))?;
+    for id in ids.collect::<rusqlite::Result<Vec<i64>>>()? {
+        let (stored, made) = one.query_row(params![id, embedder], |row| {
+            let made = if row.get(16)? { Some(vectors(row, 17)?) } else { None };
+            Ok((message(row)?, made))
+        })?;
+        take(&stored, made.as_ref());
+    }
+    Ok(())
 }
 
 /// The SQL of a path: from the message ?1 up to depth ?2, those before depth ?3.
-fn path(columns: &str, join: &str) -> String {
+fn path(columns: &str) -> String {
     format!(
         "WITH RECURSIVE path (at, deep, up) AS (
             SELECT id, depth, parent FROM messages WHERE id = ?1
@@ -354,7 +362,7 @@ fn path(columns: &str, join: &str) -> String {
             SELECT messages.id, messages.depth, messages.parent FROM messages
             JOIN path ON messages.id = path.up WHERE path.deep > ?2
          )
-         SELECT {columns} FROM path JOIN messages ON messages.id = path.at {join}
+         SELECT {columns} FROM path JOIN messages ON messages.id = path.at
          WHERE path.deep >= ?2 AND path.deep < ?3 ORDER BY path.deep"
     )
 }

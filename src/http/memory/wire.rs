@@ -175,7 +175,7 @@ pub(in super::super) struct MemoryFact {
     text: String,
     /// The message it was learnt from; it holds where the path leads through that one.
     source_message: Option<MessageId>,
-    /// Whether it goes into every prompt.
+    /// Whether every prompt tells it, as far as memory's share goes.
     pinned: bool,
     made_at: String,
     /// The fact that took its place.
@@ -260,7 +260,7 @@ impl From<Provenance> for MemoryProvenance {
 #[expect(clippy::option_option, reason = "a null that was sent takes a correction back")]
 #[derive(Deserialize, JsonSchema)]
 pub(in super::super) struct MemoryMessageChange {
-    /// Whether it goes into every prompt of its path.
+    /// Whether every prompt of its path tells it, as far as memory's share goes.
     #[serde(default)]
     pub(super) pinned: Option<bool>,
     /// What it should have said; null takes a correction back.
