@@ -46,9 +46,10 @@ const TURNS: usize = 100;
 const STARTS: usize = 7;
 const WINDOW: usize = 8192;
 /// Given to the bench's own binary, which then only fills a database, or only talks in the sessions of
-/// one: so that memory is measured in a process that did nothing before.
+/// one, so that memory is measured in a process that did nothing before; or measures turns.
 const FILL: &str = "--fill";
 const TALK: &str = "--talk";
+const ADDED: &str = "--added";
 
 fn main() {
     let arguments: Vec<_> = std::env::args().collect();
@@ -62,6 +63,7 @@ fn main() {
             let (sessions, messages) = (sessions.parse().unwrap(), messages.parse().unwrap());
             runtime.block_on(fill(Path::new(folder), sessions, messages));
         }
+        [_, ADDED] => println!("{}", runtime.block_on(added())),
         [_, TALK, folder, sessions] => {
             let told = runtime.block_on(talk(Path::new(folder), sessions.parse().unwrap()));
             println!("{told}");
@@ -71,7 +73,7 @@ fn main() {
             if arguments.iter().all(|argument| argument != "added") {
                 println!("{}", working_memory());
             }
-            println!("{}", runtime.block_on(added()));
+            println!("{}", own_binary(&[ADDED]));
         }
     }
 }
@@ -382,6 +384,11 @@ fn working_memory() -> Table {
 /// What it prints.
 fn own_binary(arguments: &[&str]) -> String {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    // As the server does at its start.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    for name in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
+        command.env(name, (cores / 2).max(1).to_string());
+    }
     let done = command.args(arguments).stderr(std::process::Stdio::inherit()).output().unwrap();
     assert!(done.status.success());
     String::from_utf8(done.stdout).unwrap()

@@ -26,8 +26,7 @@ impl Mood {
 }
 
 /// Embeds the newest message once, for recall and emotion alike; twice if it holds names.
-pub(super) async fn mood(memory: &Memory, transcript: &Arc<Transcript>) -> Option<Mood> {
-    let (memory, transcript) = (memory.clone(), Arc::clone(transcript));
+pub(super) async fn mood(memory: Memory, transcript: Arc<Transcript>) -> Option<Mood> {
     let work = move || {
         let text = &transcript.newest()?.text;
         let nameless = recall::without_names(text, &transcript.participants());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
 use super::answer::{Answer, Begun, Remembering};
@@ -20,10 +21,25 @@ use crate::telemetry;
 /// Where a turn stands in memory, as far as that could be found out in time.
 struct Situation {
     place: Option<Place>,
-    mood: Option<Mood>,
+    /// What the newest message feels like, which is still being found out.
+    mood: Option<JoinHandle<Option<Mood>>>,
     state: MemoryState,
     whose: Option<Whose>,
     notes: Vec<String>,
+}
+
+/// The mood, unless that takes too long.
+async fn felt(
+    mood: JoinHandle<Option<Mood>>,
+    by: Instant,
+    notes: &mut Vec<String>,
+) -> Option<Mood> {
+    let mood = timeout_at(by.into(), mood).await.ok().and_then(Result::ok).flatten();
+    if mood.is_none() {
+        let note = "the newest message's vector wasn't there in time; words alone were compared";
+        notes.push(note.to_owned());
+    }
+    mood
 }
 
 impl ChatService {
@@ -41,6 +57,10 @@ impl ChatService {
             let (service, transcript) = (Arc::clone(self), Arc::clone(&transcript));
             let (place, max_tokens) = (place.clone(), request.max_tokens);
             blocking(move || Draft::new(&service, transcript, place.as_ref(), max_tokens)).await?
+        };
+        let mood = match mood {
+            Some(mood) => felt(mood, looked_up_by, &mut notes).await,
+            None => None,
         };
         let searching = Instant::now();
         let recalled = match (&self.memory, &place) {
@@ -84,7 +104,7 @@ impl ChatService {
         Ok(Answer::new(Arc::clone(self), generations, begun, remembering))
     }
 
-    /// The session and what the newest message feels like, side by side.
+    /// The session. What the newest message feels like is found out beside that, and beside the draft.
     async fn identify(
         &self,
         request: &TurnRequest,
@@ -104,24 +124,11 @@ impl ChatService {
         };
         let named = request.session.clone().map(Whose::Named);
         let whose = named.unwrap_or_else(|| memory.recognised());
-        let (place, mood) = tokio::join!(
-            self.in_time(
-                self.place(memory, &whose, transcript, request.remembers),
-                by,
-                &mut state,
-                &mut notes
-            ),
-            timeout_at(by.into(), mood(memory, transcript)),
-        );
+        let mood = tokio::spawn(mood(memory.clone(), Arc::clone(transcript)));
         // An answer whose session isn't known yet is still remembered, once the database answers.
-        let mood = mood.ok().flatten();
-        if mood.is_none() {
-            notes.push(
-                "the newest message's vector wasn't there in time; words alone were compared"
-                    .into(),
-            );
-        }
-        Situation { place, mood, state, whose: Some(whose), notes }
+        let place = self.place(memory, &whose, transcript, request.remembers);
+        let place = self.in_time(place, by, &mut state, &mut notes).await;
+        Situation { place, mood: Some(mood), state, whose: Some(whose), notes }
     }
 
     /// Where the talk stands. What the client says was said before, and isn't known, is stored first,
