@@ -13,7 +13,7 @@ use super::transcript::Transcript;
 use super::{ChatError, ChatService, MemoryState, Remembers, TurnRequest, blocking};
 use crate::context::{BudgetReport, PromptReport, Receipt};
 use crate::distil::{Distilled, Source, Strategy, Urgency};
-use crate::engine::{GenerateRequest, Generation, milliseconds};
+use crate::engine::{GenerateRequest, Generation, Message, milliseconds};
 use crate::memory::{Cue, Memory, Place, Recalled, Talk, Whose};
 use crate::store::StoreError;
 use crate::telemetry;
@@ -79,11 +79,8 @@ impl ChatService {
             notes,
         };
         let (service, asked) = (Arc::clone(self), request.clone());
-        let (generations, receipt) = blocking(move || {
-            let arranged = draft.arrange(&service, found)?;
-            service.queue(&asked, arranged, started)
-        })
-        .await?;
+        let (generations, receipt) =
+            blocking(move || service.queue(&asked, &draft, found, started)).await?;
         // The model is at work already; the client can ask for the receipt as soon as it knows its id.
         let mut kept = self.keep(&receipt);
         let is_kept = timeout_at(looked_up_by.into(), &mut kept).await.is_ok();
@@ -234,24 +231,16 @@ impl ChatService {
     fn queue(
         &self,
         asked: &TurnRequest,
-        arranged: super::arrangement::Arranged,
+        draft: &Draft,
+        found: Found,
         started: Instant,
     ) -> Result<(Vec<Generation>, Receipt), ChatError> {
-        for message in &arranged.messages {
-            tracing::trace!(
-                target: telemetry::GENERATION,
-                role = ?message.role,
-                content = message.content,
-                "prompt"
-            );
-        }
-        let mut generations = Vec::new();
-        for choice in 0..asked.choices {
+        let submit = |messages: Vec<Message>, choice: usize| {
             let mut sampling = asked.sampling.clone();
             sampling.seed = sampling.seed.wrapping_add(u32::try_from(choice).unwrap_or(0));
-            let request = GenerateRequest {
+            self.engine.submit(GenerateRequest {
                 client: asked.client.clone(),
-                messages: arranged.messages.clone(),
+                messages,
                 sampling,
                 max_tokens: asked.max_tokens,
                 stop: asked.stop.clone(),
@@ -261,15 +250,26 @@ impl ChatService {
                 logit_bias: asked.logit_bias.clone(),
                 logprobs: asked.logprobs,
                 tools: asked.tools.clone(),
-            };
-            generations.push(self.engine.submit(request)?);
+            })
+        };
+        let (arranged, first) = draft.arrange(self, found, |messages| submit(messages, 0))?;
+        for message in &arranged.messages {
+            tracing::trace!(
+                target: telemetry::GENERATION,
+                role = ?message.role,
+                content = message.content,
+                "prompt"
+            );
         }
-        let first = generations.first().ok_or(ChatError::Lost)?;
         let prompt = PromptReport {
             tokens: first.prompt_tokens,
             predicted_cached_tokens: first.predicted_cached_tokens,
             cached_tokens: None,
         };
+        let mut generations = vec![first];
+        for choice in 1..asked.choices {
+            generations.push(submit(arranged.messages.clone(), choice)?);
+        }
         let room = arranged.room;
         let receipt = Receipt {
             id: self.ids.receipt(),

@@ -33,8 +33,9 @@ section! {
     /// Sessions that are kept in RAM; those unused for longest leave first.
     working_memory_sessions: usize = 1_000, within(1, 1_000_000);
 
-    /// Bytes of RAM that those take together at most, what recall searches included.
-    working_memory_bytes: ByteCount = ByteCount::mib(96);
+    /// Bytes of RAM that those take together at most, what recall searches included. The process takes
+    /// about a third more, which lies between them.
+    working_memory_bytes: ByteCount = ByteCount::mib(64);
 
     /// Messages that one summary tells.
     summarize_after_messages: usize = 20, within(2, 1_000);

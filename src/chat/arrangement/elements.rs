@@ -39,9 +39,8 @@ impl Draft {
         for turn in self.turns.iter().filter(|turn| turn.depth >= self.first) {
             let priority = if Some(turn.depth) == newest { MUST_BE_IN } else { HISTORY };
             let id = format!("message-{}", turn.depth);
-            let text = turn.text().to_owned();
-            let element = list.add(id, ElementKind::Turn, Layer::RecentStory, priority, text);
-            element.tokens = turn.tokens;
+            let (text, layer) = (turn.text().to_owned(), Layer::RecentStory);
+            let element = list.put(id, ElementKind::Turn, layer, priority, text, turn.tokens);
             element.keep_end = KeepEnd::End;
             role_name(turn.message.role).clone_into(&mut element.type_name);
         }
@@ -58,9 +57,8 @@ impl Draft {
         if let Some(persona) = &self.persona {
             // A persona that is told shorter must leave room to choose; the shorter one then fits.
             let priority = if short.is_some() { HIGH } else { MUST_BE_IN };
-            let element =
-                list.add(PERSONA.into(), kind, Layer::System, priority, persona.text.clone());
-            element.tokens = persona.tokens + self.per_message;
+            let (text, tokens) = (persona.text.clone(), persona.tokens + self.per_message);
+            let element = list.put(PERSONA.into(), kind, Layer::System, priority, text, tokens);
             element.type_name = "persona".into();
             element.short = short.map(|short| Short {
                 tokens: short.tokens + self.per_message,
@@ -146,8 +144,21 @@ impl Elements<'_> {
         priority: f64,
         text: String,
     ) -> &mut Element {
-        let position = self.elements.len();
         let tokens = self.counter.count(&text) + LINE_END;
+        self.put(id, kind, layer, priority, text, tokens)
+    }
+
+    /// One that is counted already.
+    fn put(
+        &mut self,
+        id: String,
+        kind: ElementKind,
+        layer: Layer,
+        priority: f64,
+        text: String,
+        tokens: TokenCount,
+    ) -> &mut Element {
+        let position = self.elements.len();
         self.elements.push(Element {
             id,
             kind,

@@ -17,7 +17,7 @@ use crate::context::{
 };
 use crate::distil::Distilled;
 use crate::emotion::Feeling;
-use crate::engine::{EngineError, Message};
+use crate::engine::{EngineError, Generation, Message};
 use crate::memory::{Place, Recalled};
 use crate::tokens::{TokenCount, TokenCounter};
 
@@ -134,11 +134,14 @@ impl Draft {
         self.persona.as_ref().filter(|persona| persona.tokens > most).map(|it| (it, most))
     }
 
+    /// Assembles the prompt and hands it to the engine, which alone knows how long it really is: one
+    /// that came out too long is taken back, and assembled with less room.
     pub(super) fn arrange(
         &self,
         service: &ChatService,
         found: Found,
-    ) -> Result<Arranged, ChatError> {
+        submit: impl Fn(Vec<Message>) -> Result<Generation, EngineError>,
+    ) -> Result<(Arranged, Generation), ChatError> {
         let Found { recalled, feeling, persona, mut notes } = found;
         let elements = self.elements(service, &recalled, feeling.as_ref(), persona)?;
         self.note_what_is_left_out(&recalled, &mut notes);
@@ -149,17 +152,22 @@ impl Draft {
             let assembly = context::assemble(&elements, &rules, &*self.counter);
             let assembly = assembly.map_err(|error| self.too_large(error))?;
             let messages = self.messages(service, &assembly, &recalled)?;
-            let tokens = service.engine.prompt_tokens(&messages)?;
-            if tokens <= budget {
-                return Ok(Arranged {
-                    messages,
-                    assembly,
-                    room: self.room,
-                    agent: Agent::Character,
-                    tokenizer: self.counter.name().to_owned(),
-                    notes,
-                });
-            }
+            let tokens = match submit(messages.clone()) {
+                Ok(generation) if generation.prompt_tokens <= budget => {
+                    let arranged = Arranged {
+                        messages,
+                        assembly,
+                        room: self.room,
+                        agent: Agent::Character,
+                        tokenizer: self.counter.name().to_owned(),
+                        notes,
+                    };
+                    return Ok((arranged, generation));
+                }
+                Ok(generation) => generation.prompt_tokens,
+                Err(EngineError::PromptTooLong { prompt, .. }) => prompt,
+                Err(error) => return Err(error.into()),
+            };
             let share = budget.get() as f64 / tokens.get().max(1) as f64;
             available = available.min(assembly.tokens()).scaled(share * 0.98);
             notes.push(format!(
