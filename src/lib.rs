@@ -9,12 +9,18 @@ pub mod app;
 pub mod config;
 // HTTP: routes, extractors, errors, SSE, layers. The only room that knows axum.
 pub mod http;
+// An account's talks with a persona: conversations, relationship, what is known of the user.
+pub mod companion;
 // What a writer's request means: the container, its elements, one file a job.
 pub mod story;
 // One turn of talk: identify, feel, recall, assemble, speak, remember.
 pub mod chat;
+// Users, passwords, profiles, tokens, keys.
+pub mod account;
 // What is remembered of talks: working memory, recall, summaries, facts.
 pub mod memory;
+// Who speaks: personas, character cards, lorebooks, relationship.
+pub mod persona;
 // Seven emotions and importance.
 pub mod emotion;
 // The roles: profile, prompts, parsing.

@@ -16,6 +16,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_receipts.sql"),
     include_str!("migrations/0002_distillations.sql"),
     include_str!("migrations/0003_sessions.sql"),
+    include_str!("migrations/0004_accounts.sql"),
+    include_str!("migrations/0005_personas.sql"),
 ];
 const FILE: &str = "rhapsode.db";
 /// Prepared statements kept by each connection.

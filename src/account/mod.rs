@@ -1,0 +1,1 @@
+//! Who may talk here: users, their passwords, profiles and tokens, the server's keys.
