@@ -1,6 +1,7 @@
 //! An answer as it is spoken, and how it is remembered. What was said is stored before the answer's
 //! end is told; if the client leaves, what was said so far is stored all the same.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use crate::context::Receipt;
 use crate::engine::{
     EngineError, Event, FinishReason, Finished, Generation, TokenLogprob, side_by_side,
 };
-use crate::memory::{Answered, Said, Talk};
+use crate::memory::{Answered, Remembered, Said, Talk};
 use crate::telemetry;
 
 /// What happens while an answer is spoken. Each choice ends with exactly one `Finished` or `Failed`.
@@ -64,6 +65,7 @@ pub(super) struct Remembering {
     pub(super) beginning: Option<Said>,
     /// The session's name.
     pub(super) session: Option<String>,
+    pub(super) held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// A turn whose answer is about to be spoken.
@@ -94,6 +96,8 @@ pub struct Answer {
     pub receipt: Receipt,
     kept: Option<JoinHandle<()>>,
     pub memory: MemoryState,
+    /// What came of storing it, once all is said and stored.
+    pub remembered: Option<Remembered>,
     _speaking: Speaking,
 }
 
@@ -125,6 +129,7 @@ impl Answer {
             receipt,
             kept,
             memory,
+            remembered: None,
             _speaking: speaking,
         }
     }
@@ -163,8 +168,9 @@ impl Answer {
         if !self.has_ended {
             self.has_ended = true;
             self.status = if self.status == LEFT { "ok" } else { self.status };
-            if self.conclude().await.is_err() {
-                self.memory = MemoryState::Degraded;
+            match self.conclude().await {
+                Ok(remembered) => self.remembered = remembered,
+                Err(Unstored) => self.memory = MemoryState::Degraded,
             }
         }
         self.ends.pop_front()
@@ -172,7 +178,7 @@ impl Answer {
 
     /// Stores what was said, and the receipt as it is now. In a task of its own: a client that leaves
     /// meanwhile doesn't keep it from being stored.
-    async fn conclude(&mut self) -> Result<(), Unstored> {
+    async fn conclude(&mut self) -> Result<Option<Remembered>, Unstored> {
         let remembering = self.remembering.take().map(|remembering| {
             let answers = answers(&self.texts, &remembering);
             (remembering, answers)
@@ -180,15 +186,16 @@ impl Answer {
         let (service, receipt) = (Arc::clone(&self.service), self.receipt.clone());
         let kept = self.kept.take();
         let concluding = self.service.tasks.spawn(async move {
-            if let Some((remembering, answers)) = remembering {
-                Self::store(&service, remembering, answers).await?;
-            }
+            let remembered = match remembering {
+                Some((remembering, answers)) => Self::store(&service, remembering, answers).await?,
+                None => None,
+            };
             // Its earlier state must not come after.
             if let Some(kept) = kept {
                 let _ = kept.await;
             }
             let _ = service.keep(&receipt).await;
-            Ok(())
+            Ok(remembered)
         });
         concluding.await.unwrap_or(Err(Unstored))
     }
@@ -209,18 +216,19 @@ impl Answer {
         service: &Arc<ChatService>,
         remembering: Remembering,
         answers: Vec<Answered>,
-    ) -> Result<(), Unstored> {
-        let Some(memory) = &service.memory else { return Ok(()) };
+    ) -> Result<Option<Remembered>, Unstored> {
+        let Remembering { talk, held: _until_stored, .. } = remembering;
+        let Some(memory) = &service.memory else { return Ok(None) };
         if answers.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         for answer in &answers {
             tracing::trace!(target: telemetry::GENERATION, content = answer.text, "answer");
         }
-        match memory.remember(remembering.talk, answers).await {
+        match memory.remember(talk, answers).await {
             Ok(remembered) => {
                 service.look_after(&remembered.session);
-                Ok(())
+                Ok(Some(remembered))
             }
             Err(error) => {
                 tracing::error!(

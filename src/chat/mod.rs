@@ -16,6 +16,7 @@ mod turn;
 mod upkeep;
 mod words;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use crate::context::{ContextError, Receipt};
 use crate::distil::Distiller;
 use crate::engine::{ClientId, Engine, EngineError, Sampling, Tools};
 use crate::ids::Ids;
-use crate::memory::Memory;
+use crate::memory::{Memory, Whose};
 use crate::metrics::Metrics;
 use crate::prompts::{PromptError, Prompts};
 use crate::receipts::ReceiptBook;
@@ -89,8 +90,8 @@ pub struct ChatSettings {
 #[derive(Clone, Debug)]
 pub struct TurnRequest {
     pub client: ClientId,
-    /// The session, where the client names one.
-    pub session: Option<String>,
+    /// Whose talk it is; `None` where its messages tell.
+    pub whose: Option<Whose>,
     pub remembers: Remembers,
     pub messages: Vec<Sent>,
     pub sampling: Sampling,
@@ -102,6 +103,29 @@ pub struct TurnRequest {
     pub tools: Option<Tools>,
     /// How many answers.
     pub choices: usize,
+    /// What the caller knows beside.
+    pub beside: Beside,
+    /// Let go of once the turn is stored, or once it is clear that it never will be.
+    pub held: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// What a caller knows beside what was said in the talk.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// To be kept in mind, the most important first.
+    pub known: Vec<Known>,
+    /// The newest messages that the prompt holds at most; what is older is recalled and summarised.
+    pub most_messages: Option<usize>,
+}
+
+/// Something to be kept in mind: what is known of the user, say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Unique among those of a turn; what the receipt calls it.
+    pub id: String,
+    /// What it is, for the receipt.
+    pub kind: &'static str,
+    pub text: String,
 }
 
 /// What a turn has to do with memory.

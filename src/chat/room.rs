@@ -101,6 +101,13 @@ pub(super) fn first_in_prompt(sizes: &[TokenCount], first: usize, room: TokenCou
     earliest.next_multiple_of(step).min(first + sizes.len().saturating_sub(1))
 }
 
+/// Where the newest `most` of so many messages begin. As many of them are left out as make the first
+/// one move in steps, a quarter of `most` or less: so most turns only add to the prompt before.
+pub(super) fn first_of(count: usize, most: usize) -> usize {
+    let step = 1_usize << (most / 4).max(1).ilog2();
+    count.saturating_sub(most.max(1)).next_multiple_of(step).min(count.saturating_sub(1))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -137,6 +144,13 @@ mod tests {
             (90..100).map(|count| first_in_prompt(&sizes[..count], 0, tokens(400))).collect();
         assert!(firsts.iter().all(|first| first % 8 == 0), "{firsts:?}");
         assert!(firsts.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 2, "{firsts:?}");
+    }
+
+    #[test]
+    fn the_newest_messages_move_in_steps() {
+        let firsts: Vec<_> = (8..16).map(|count| first_of(count, 10)).collect();
+        assert_eq!(firsts, [0, 0, 0, 2, 2, 4, 4, 6]);
+        assert_eq!([first_of(0, 10), first_of(1, 1), first_of(5, 0)], [0, 0, 4]);
     }
 
     proptest! {

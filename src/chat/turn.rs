@@ -55,8 +55,8 @@ impl ChatService {
         let Situation { place, mood, mut state, whose, mut notes } = situation;
         let draft = {
             let (service, transcript) = (Arc::clone(self), Arc::clone(&transcript));
-            let (place, max_tokens) = (place.clone(), request.max_tokens);
-            blocking(move || Draft::new(&service, transcript, place.as_ref(), max_tokens)).await?
+            let (place, request) = (place.clone(), request.clone());
+            blocking(move || Draft::new(&service, transcript, place.as_ref(), &request)).await?
         };
         let mood = match mood {
             Some(mood) => felt(mood, looked_up_by, &mut notes).await,
@@ -94,6 +94,7 @@ impl ChatService {
             },
             beginning: transcript.beginning().cloned(),
             session: place.map(|place| place.name),
+            held: request.held.clone(),
         });
         self.metrics.context_tokens.observe(receipt.prompt.tokens.get() as f64);
         let kept = (!is_kept).then_some(kept);
@@ -119,8 +120,7 @@ impl ChatService {
             Remembers::Quietly => MemoryState::Quiet,
             _ => MemoryState::On,
         };
-        let named = request.session.clone().map(Whose::Named);
-        let whose = named.unwrap_or_else(|| memory.recognised());
+        let whose = request.whose.clone().unwrap_or_else(|| memory.recognised());
         let mood = tokio::spawn(mood(memory.clone(), Arc::clone(transcript)));
         // An answer whose session isn't known yet is still remembered, once the database answers.
         let place = self.place(memory, &whose, transcript, request.remembers);

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use super::facts::{self, Fact};
 use super::records::{Record, record_of, session};
 use super::rows::{self, SessionRow};
-use super::{Inner, Memory, MessageId, persona, summaries};
+use super::{Inner, Memory, MessageId, is_private, persona, summaries};
 use crate::distil::Strategy;
 use crate::emotion::importance;
 use crate::store::StoreError;
@@ -270,6 +270,10 @@ const LONGEST_NAME: usize = 1_000;
 
 /// Whether a session can have this name.
 pub(super) fn can_be_named(field: &'static str, name: &str) -> Result<(), RecordError> {
+    if is_private(name) {
+        let fault = "names of this beginning are kept for conversations of accounts";
+        return Err(RecordError::Wrong { field, fault });
+    }
     if name.len() > LONGEST_NAME {
         let fault = "a session's name has 1000 bytes at most";
         return Err(RecordError::Wrong { field, fault });

@@ -58,6 +58,19 @@ pub use self::remember::{Answered, Remembered, Talk};
 pub use self::rows::Stored;
 pub use self::summaries::{Summary, Told};
 
+/// What the names of sessions begin with that belong to somebody: no client reaches them by name.
+const PRIVATE: &str = "private/";
+
+/// The name of a session of somebody's own.
+pub fn private(name: &str) -> String {
+    format!("{PRIVATE}{name}")
+}
+
+/// Whether a session of this name belongs to somebody.
+pub fn is_private(name: &str) -> bool {
+    name.starts_with(PRIVATE)
+}
+
 /// Names one message of any session.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -251,6 +264,32 @@ impl Memory {
         Whose::Recognised { otherwise: self.inner.ids.session() }
     }
 
+    /// Begins a session that its caller alone goes on with, with what is said first there, if anything.
+    pub async fn begin(&self, name: String, greeting: Option<Said>) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.inner);
+        self.inner
+            .store
+            .run(move |connection| inner.begin(connection, &name, greeting.as_ref()))
+            .await
+    }
+
+    /// The messages of the path that is talked on, after this one, in order; none where there is no
+    /// such session.
+    pub async fn said_after(
+        &self,
+        name: String,
+        after: MessageId,
+    ) -> Result<Vec<Stored>, StoreError> {
+        self.inner
+            .store
+            .read(move |connection| {
+                let row = rows::session_named(connection, &name)?;
+                let tip = row.and_then(|row| Some((row.id, row.tip?)));
+                tip.map_or(Ok(Vec::new()), |(id, tip)| rows::path_after(connection, id, tip, after))
+            })
+            .await
+    }
+
     /// Where a conversation belongs; stores nothing.
     pub async fn place(
         &self,
@@ -423,7 +462,9 @@ impl Whose {
     /// The session's name, if it is a new one.
     fn name(&self) -> &str {
         match self {
-            Self::Named(name) | Self::Recognised { otherwise: name } => name,
+            Self::Named(name) | Self::Continued(name) | Self::Recognised { otherwise: name } => {
+                name
+            }
         }
     }
 }
@@ -435,7 +476,7 @@ fn session_of(
     history: &[Said],
 ) -> Result<Option<SessionRow>, StoreError> {
     match whose {
-        Whose::Named(name) => rows::session_named(connection, name),
+        Whose::Named(name) | Whose::Continued(name) => rows::session_named(connection, name),
         // It may have been stored by this name since; then it is this one.
         Whose::Recognised { otherwise } => match rows::session_named(connection, otherwise)? {
             Some(row) => Ok(Some(row)),

@@ -17,6 +17,9 @@ use crate::store::StoreError;
 pub enum Whose {
     /// The client names it.
     Named(String),
+    /// The caller began it ([`super::Memory::begin`]), and sends only what is new: it goes on where it
+    /// stands, whatever is said. Where it is gone, nothing is stored.
+    Continued(String),
     /// By what was said. The name is for a new one.
     Recognised { otherwise: String },
 }
@@ -52,9 +55,13 @@ pub(super) fn follow(
     if live.path().is_empty() {
         live.turn_to(connection, tip)?;
     }
+    if matches!(whose, Whose::Continued(_)) {
+        live.turn_to(connection, tip)?;
+        return Ok(Known { end: tip, matched: 0 });
+    }
     if history.len() == 1 {
         return match whose {
-            Whose::Named(_) => follow_newest(connection, live, tip, &own),
+            Whose::Named(_) | Whose::Continued(_) => follow_newest(connection, live, tip, &own),
             Whose::Recognised { .. } => follow_opening(connection, live, &own),
         };
     }

@@ -245,7 +245,14 @@ impl Inner {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let Talk { whose, persona, history, .. } = &turn.talk;
         let row = session_of(&transaction, whose, persona.as_deref(), history)?;
-        let row = row.map_or_else(|| Self::new_session(&transaction, whose, turn.said_at), Ok)?;
+        let row = match (row, whose) {
+            (Some(row), _) => row,
+            // It was deleted meanwhile.
+            (None, Whose::Continued(name)) => {
+                return Ok(Remembered { session: name.clone(), answers: Vec::new() });
+            }
+            (None, _) => Self::new_session(&transaction, whose, turn.said_at)?,
+        };
         let live = self.live(&row);
         let mut live = lock(&live);
         let known = place::follow(&transaction, &mut live, whose, row.tip, history)?;
@@ -283,6 +290,23 @@ impl Inner {
         live.measure();
         let answers = answers.iter().map(|answer| answer.id).collect();
         Ok(Remembered { session: row.name, answers })
+    }
+
+    pub(super) fn begin(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        greeting: Option<&Said>,
+    ) -> Result<(), StoreError> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let now = self.now();
+        let session = rows::new_session(&transaction, name, false, now)?;
+        if let Some(greeting) = greeting {
+            let new = self.felt(greeting, None, false, now);
+            let stored = rows::add_message(&transaction, session, None, &new)?;
+            rows::set_tip(&transaction, session, stored.id, now)?;
+        }
+        Ok(transaction.commit()?)
     }
 
     fn new_session(

@@ -92,6 +92,9 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Stored> {
 
 const SESSION: &str = "id, name, is_recognised, created_at, used_at, tip, persona, persona_is_set";
 
+/// See [`super::is_private`].
+const NOT_PRIVATE: &str = "name NOT GLOB 'private/*'";
+
 fn session(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
     Ok(SessionRow {
         id: SessionId(row.get(0)?),
@@ -121,14 +124,16 @@ pub(super) fn session_by_id(
     Ok(connection.prepare_cached(&sql)?.query_row([id.0], session).optional()?)
 }
 
-/// The most recently used first.
+/// Those that clients may name, the most recently used first.
 pub(super) fn sessions(
     connection: &Connection,
     offset: usize,
     limit: usize,
 ) -> Result<Vec<SessionRow>, StoreError> {
-    let sql =
-        format!("SELECT {SESSION} FROM sessions ORDER BY used_at DESC, id DESC LIMIT ?1 OFFSET ?2");
+    let sql = format!(
+        "SELECT {SESSION} FROM sessions WHERE {NOT_PRIVATE}
+         ORDER BY used_at DESC, id DESC LIMIT ?1 OFFSET ?2"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([integer(limit), integer(offset)], session)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -144,7 +149,8 @@ pub(super) fn with_persona(connection: &Connection) -> Result<Vec<(String, i64)>
 }
 
 pub(super) fn count_sessions(connection: &Connection) -> Result<usize, StoreError> {
-    let count: i64 = connection.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))?;
+    let sql = format!("SELECT count(*) FROM sessions WHERE {NOT_PRIVATE}");
+    let count: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
@@ -370,6 +376,24 @@ fn path(columns: &str) -> String {
 fn columns_of(table: &str) -> String {
     let columns = MESSAGE.split(", ").map(|column| format!("{table}.{}", column.trim()));
     columns.collect::<Vec<_>>().join(", ")
+}
+
+/// The messages of the path to `tip` that were stored after this one, in order.
+pub(super) fn path_after(
+    connection: &Connection,
+    session: SessionId,
+    tip: MessageId,
+    after: MessageId,
+) -> Result<Vec<Stored>, StoreError> {
+    let mut path = Vec::new();
+    let mut next = Some(tip);
+    while let Some(id) = next.filter(|id| *id > after) {
+        let Some(stored) = message_by_id(connection, session, id)? else { break };
+        next = stored.parent;
+        path.push(stored);
+    }
+    path.reverse();
+    Ok(path)
 }
 
 /// The messages of the path that ends with this one.

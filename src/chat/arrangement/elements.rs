@@ -90,6 +90,12 @@ impl Draft {
             let id = format!("fact-{}", fact.id);
             list.add(id, ElementKind::Memory, layer, MEMORY + 0.1, fact_line(&fact.text));
         }
+        for (rank, known) in self.known.iter().enumerate() {
+            // In the order of importance.
+            let priority = MEMORY + 0.1 - rank as f64 * 1e-4;
+            let (id, text) = (known.id.clone(), fact_line(&known.text));
+            list.add(id, ElementKind::Memory, layer, priority, text).type_name = known.kind.into();
+        }
         for pinned in recalled.pinned.iter().filter(|it| it.depth < self.first) {
             let text = recollection(prompts, pinned, now)?;
             let id = format!("pinned-{}", pinned.id.0);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use self::counted::{other_system_messages, persona, template_tokens, turns};
 use self::elements::HIGH;
-use super::room::{Room, first_in_prompt};
+use super::room::{Room, first_in_prompt, first_of};
 use super::transcript::Transcript;
-use super::{ChatError, ChatService};
+use super::{ChatError, ChatService, Known, TurnRequest};
 use crate::context::{
     self, Agent, AllocationMode, Assembly, ContextError, Filter, OverflowStrategy, Priority, Rules,
 };
@@ -34,6 +34,7 @@ pub(super) struct Draft {
     counter: Arc<dyn TokenCounter>,
     room: Room,
     persona: Option<Persona>,
+    known: Vec<Known>,
     /// Messages of the path in order, those that the client didn't send first.
     turns: Vec<Turn>,
     /// Position on the path of the first message in the prompt.
@@ -89,22 +90,28 @@ impl Draft {
         service: &ChatService,
         transcript: Arc<Transcript>,
         place: Option<&Place>,
-        max_tokens: TokenCount,
+        request: &TurnRequest,
     ) -> Result<Self, ChatError> {
         let missing = || EngineError::Unavailable("TOKENIZER=model, but no model is loaded".into());
         let counter = service.tokenizers.counter().ok_or_else(missing)?;
         let (bare, per_message) = template_tokens(&*service.engine)?;
         let window = service.engine.status().window.unwrap_or(service.settings.window);
         let fixed = bare + per_message.scaled(2.0) + HEADINGS;
-        let mut room = Room::new(window, max_tokens, fixed, service.settings.shares);
+        let mut room = Room::new(window, request.max_tokens, fixed, service.settings.shares);
         let persona = persona(&transcript, place, &*counter);
-        let turns = turns(&transcript, place, &*counter, per_message);
+        let mut turns = turns(&transcript, place, &*counter, per_message);
+        if let Some(most) = request.beside.most_messages {
+            let first = turns.last().map_or(0, |newest| first_of(newest.depth + 1, most));
+            turns.retain(|turn| turn.depth >= first);
+        }
         let lore: TokenCount = other_system_messages(&transcript, persona.as_ref())
             .map(|(_, text)| counter.count(text) + per_message)
             .sum();
         let of_persona = persona.as_ref().map_or(TokenCount::ZERO, |it| it.tokens + per_message);
         room.lend_to_system((of_persona + lore).min(room.most_for_persona()));
-        let mut draft = Self { transcript, counter, room, persona, turns, first: 0, per_message };
+        let known = request.beside.known.clone();
+        let mut draft =
+            Self { transcript, counter, room, persona, known, turns, first: 0, per_message };
         draft.first = draft.first(of_persona + lore);
         Ok(draft)
     }

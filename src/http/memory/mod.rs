@@ -25,7 +25,7 @@ use super::AppState;
 use super::error::{ApiError, Code, FaultKind, FieldFault};
 use super::extract::PathNames;
 use crate::chat::ChatService;
-use crate::memory::{Memory, MessageId};
+use crate::memory::{Memory, MessageId, RecordError, is_private};
 
 /// Memory, and what the path names in it.
 pub(super) struct Place {
@@ -50,7 +50,12 @@ impl FromRequestParts<AppState> for Place {
         })?;
         let mut names = PathNames::from_request_parts(parts, state).await?;
         let mut name = |name| names.take(name).unwrap_or_default();
-        Ok(Self { chat, memory, session: name("session"), id: name("id") })
+        let (session, id) = (name("session"), name("id"));
+        if is_private(&session) {
+            // As if it weren't there.
+            return Err(RecordError::NoSession.into());
+        }
+        Ok(Self { chat, memory, session, id })
     }
 }
 

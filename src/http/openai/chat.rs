@@ -15,13 +15,13 @@ use super::sampling::{self, MOST_ALTERNATIVES, unsupported, wrong};
 use super::stream::{Head, Telling};
 use super::wire::{ChatCompletionRequest, ChatRole, ResponseFormat};
 use super::{TalkDefaults, spoken};
-use crate::chat::{Answer, ChatService, MemoryState, Remembers, TurnRequest};
+use crate::chat::{Answer, Beside, ChatService, MemoryState, Remembers, TurnRequest};
 use crate::engine::{Capabilities, ClientId, Tools};
 use crate::http::Lifecycle;
 use crate::http::client::Client;
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
-use crate::memory::Memory;
+use crate::memory::{Memory, Whose};
 
 pub(in super::super) const SESSION: HeaderName = HeaderName::from_static("x-session-id");
 pub(in super::super) const RECEIPT: HeaderName = HeaderName::from_static("x-receipt-id");
@@ -82,7 +82,9 @@ fn turn(
     let capabilities = chat.engine.supports();
     Ok(TurnRequest {
         client,
-        session: outside.session(request.user, request.model.as_deref(), &own_model(chat))?,
+        whose: outside
+            .session(request.user, request.model.as_deref(), &own_model(chat))?
+            .map(Whose::Named),
         remembers,
         messages: sent(request.messages, capabilities.tools)?,
         sampling,
@@ -95,6 +97,8 @@ fn turn(
         logprobs,
         tools: tools(request.tools, request.tool_choice, capabilities.tools),
         choices,
+        beside: Beside::default(),
+        held: None,
     })
 }
 

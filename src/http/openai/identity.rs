@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use super::sampling::wrong;
 use crate::http::error::ApiError;
 use crate::http::extract::PathNames;
+use crate::memory::is_private;
 
 /// Longest name of a session, in bytes.
 const LONGEST_NAME: usize = 1_000;
@@ -51,6 +52,10 @@ impl SaidOutside {
                     "the session's name has {} bytes, and {LONGEST_NAME} is the most; send a shorter one",
                     name.len()
                 ),
+            )),
+            Some(name) if is_private(&name) => Err(wrong(
+                "session",
+                "this name belongs to somebody's own conversation, which is reached with their account alone; choose another",
             )),
             name => Ok(name),
         }
