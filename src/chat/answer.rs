@@ -90,7 +90,9 @@ pub struct Answer {
     /// Ends of choices, held back until what was said is stored.
     ends: VecDeque<Spoken>,
     remembering: Option<Remembering>,
-    has_ended: bool,
+    /// Its storing, once all is said.
+    concluding: Option<JoinHandle<Result<Option<Remembered>, Unstored>>>,
+    is_stored: bool,
     started: Instant,
     status: &'static str,
     pub receipt: Receipt,
@@ -123,7 +125,8 @@ impl Answer {
             texts,
             ends: VecDeque::new(),
             remembering,
-            has_ended: false,
+            concluding: None,
+            is_stored: false,
             started,
             status: LEFT,
             receipt,
@@ -139,7 +142,8 @@ impl Answer {
         self.remembering.as_ref()?.session.as_deref()
     }
 
-    /// What happens next; `None` when all is said and stored.
+    /// What happens next; `None` when all is said and stored. May be dropped at any time: nothing is
+    /// lost.
     pub async fn next(&mut self) -> Option<Spoken> {
         while let Some((choice, event)) = self.events.next().await {
             match event {
@@ -165,27 +169,28 @@ impl Answer {
                 }
             }
         }
-        if !self.has_ended {
-            self.has_ended = true;
+        if !self.is_stored {
             self.status = if self.status == LEFT { "ok" } else { self.status };
-            match self.conclude().await {
+            let concluding = self.concluding.take().unwrap_or_else(|| self.conclude());
+            match self.concluding.insert(concluding).await.unwrap_or(Err(Unstored)) {
                 Ok(remembered) => self.remembered = remembered,
                 Err(Unstored) => self.memory = MemoryState::Degraded,
             }
+            self.is_stored = true;
         }
         self.ends.pop_front()
     }
 
     /// Stores what was said, and the receipt as it is now. In a task of its own: a client that leaves
     /// meanwhile doesn't keep it from being stored.
-    async fn conclude(&mut self) -> Result<Option<Remembered>, Unstored> {
+    fn conclude(&mut self) -> JoinHandle<Result<Option<Remembered>, Unstored>> {
         let remembering = self.remembering.take().map(|remembering| {
             let answers = answers(&self.texts, &remembering);
             (remembering, answers)
         });
         let (service, receipt) = (Arc::clone(&self.service), self.receipt.clone());
         let kept = self.kept.take();
-        let concluding = self.service.tasks.spawn(async move {
+        self.service.tasks.spawn(async move {
             let remembered = match remembering {
                 Some((remembering, answers)) => Self::store(&service, remembering, answers).await?,
                 None => None,
@@ -196,8 +201,7 @@ impl Answer {
             }
             let _ = service.keep(&receipt).await;
             Ok(remembered)
-        });
-        concluding.await.unwrap_or(Err(Unstored))
+        })
     }
 
     fn count(&self, finished: &Finished) {

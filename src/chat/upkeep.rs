@@ -156,24 +156,32 @@ impl ChatService {
         });
     }
 
-    async fn summarize(&self, memory: &Memory, session: &str) -> Result<(), StoreError> {
+    /// Does the work while nobody is spoken to; it is dropped when somebody speaks, which frees the
+    /// engine, and begun anew when it is quiet.
+    pub async fn when_quiet<T, W: Future<Output = T>>(&self, mut work: impl FnMut() -> W) -> T {
         loop {
             let begun = self.upkeep.speaking.begun.notified();
             tokio::pin!(begun);
             begun.as_mut().enable();
             self.upkeep.until_quiet().await;
-            if self.engine.status().state != EngineState::Ready {
-                return Ok(());
-            }
-            let Some(counter) = self.tokenizers.counter() else { return Ok(()) };
             tokio::select! {
-                // Dropping the work frees the engine; it is begun anew when it is quiet.
                 () = begun => {}
-                made = memory.summarize_one(session, counter) => {
-                    if !made? {
-                        return Ok(());
-                    }
+                done = work() => return done,
+            }
+        }
+    }
+
+    async fn summarize(&self, memory: &Memory, session: &str) -> Result<(), StoreError> {
+        loop {
+            let summarizing = || async move {
+                if self.engine.status().state != EngineState::Ready {
+                    return Ok(false);
                 }
+                let Some(counter) = self.tokenizers.counter() else { return Ok(false) };
+                memory.summarize_one(session, counter).await
+            };
+            if !self.when_quiet(summarizing).await? {
+                return Ok(());
             }
         }
     }

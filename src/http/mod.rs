@@ -2,7 +2,9 @@
 //! calls one thing, and maps.
 
 mod answer;
+mod auth;
 mod client;
+mod companion;
 mod docs;
 mod error;
 mod extract;
@@ -16,6 +18,7 @@ mod routes;
 mod sse;
 mod story;
 mod tokens;
+mod visits;
 mod wire;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use self::error::{ApiError, Code};
 pub use self::openai::TalkDefaults;
@@ -30,10 +34,13 @@ pub use self::openapi::document as openapi_document;
 pub use self::routes::{story_jobs, story_path};
 pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
+use crate::account::Accounts;
 use crate::chat::ChatService;
+use crate::companion::Companions;
 use crate::embedding::Embedder;
 use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
+use crate::persona::Personas;
 use crate::receipts::ReceiptBook;
 use crate::story::StoryService;
 use crate::tokens::Tokenizers;
@@ -43,6 +50,10 @@ use crate::tokens::Tokenizers;
 pub struct AppState {
     pub story: Arc<StoryService>,
     pub chat: Arc<ChatService>,
+    /// `None` where nothing is to be kept.
+    pub accounts: Option<Accounts>,
+    pub companions: Option<Companions>,
+    pub personas: Personas,
     pub embedder: Arc<dyn Embedder>,
     pub metrics: Metrics,
     pub talk_defaults: Arc<TalkDefaults>,
@@ -69,6 +80,10 @@ pub struct TokenLimits {
 pub struct Lifecycle {
     /// Fires when the time for finishing is over.
     pub hard_stop: CancellationToken,
+    /// Fires when the server is asked to stop: whoever waits for nothing more is sent home.
+    pub closing: CancellationToken,
+    /// WebSockets, which outlive the requests that opened them.
+    pub sockets: TaskTracker,
 }
 
 impl Lifecycle {

@@ -216,6 +216,13 @@ const MOST_MOMENTS: usize = 2;
 /// Least confidence of an emotional moment.
 const CERTAIN: f32 = 0.4;
 
+/// Messages on the path that is talked on; 0 where there is no such session.
+pub fn length_of(connection: &Connection, name: &str) -> Result<usize, StoreError> {
+    let row = rows::session_named(connection, name)?;
+    let Some((id, tip)) = row.and_then(|row| Some((row.id, row.tip?))) else { return Ok(0) };
+    Ok(rows::message_by_id(connection, id, tip)?.map_or(0, |newest| newest.depth + 1))
+}
+
 impl Memory {
     pub fn new(parts: MemoryParts) -> Self {
         let MemoryParts { store, embedder, detector, distiller, clock, ids, settings } = parts;

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_sessions.sql"),
     include_str!("migrations/0004_accounts.sql"),
     include_str!("migrations/0005_personas.sql"),
+    include_str!("migrations/0006_companions.sql"),
 ];
 const FILE: &str = "rhapsode.db";
 /// Prepared statements kept by each connection.

@@ -33,7 +33,7 @@ const TECHNOLOGIES: &[(&str, &[&str])] = &[
     ("governor", &["http"]),
     ("img_parts", &["persona"]),
     ("serde_saphyr", &["persona"]),
-    ("fancy_regex", &["persona"]),
+    ("fancy_regex", &["persona", "companion"]),
     ("figment", &["config"]),
     ("dotenvy", &["config"]),
     ("candle_core", &["embedding"]),

@@ -1,0 +1,256 @@
+//! What a model reads out of what a user said, in idle time: facts and relations that plain patterns
+//! don't find. Its answer is held to a schema, and believed only as far as the text bears it out: each
+//! quote must stand in what was said, and each value in its quote.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::conversations::{self, Conversation};
+use super::facts::{self, FactSource, NewFact};
+use super::moments::{self, NewMemory, Tier};
+use super::stated::FactKind;
+use super::words::{StudyInstructions, StudyText};
+use super::{CompanionError, Companions};
+use crate::engine::{ClientId, EngineError, EngineState, GenerateRequest, Message, Sampling};
+use crate::memory::{Role, Stored};
+use crate::prompts::Prompt as _;
+use crate::telemetry;
+use crate::tokens::TokenCount;
+
+/// Conversations that a model is to look at, in order, and whether somebody is at it.
+#[derive(Default)]
+pub(super) struct Queue {
+    conversations: Mutex<VecDeque<i64>>,
+    has_worker: AtomicBool,
+}
+
+/// Messages that are looked at together, and the most bytes of them.
+const MOST_MESSAGES: usize = 8;
+const MOST_BYTES: usize = 4_000;
+const ANSWER: TokenCount = TokenCount::new(400);
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// What a model noted down.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+struct Notes {
+    #[schemars(length(max = 8))]
+    facts: Vec<FactNote>,
+    #[schemars(length(max = 8))]
+    relations: Vec<RelationNote>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct FactNote {
+    kind: FactKind,
+    #[schemars(length(max = 80))]
+    value: String,
+    #[schemars(length(max = 300))]
+    quote: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct RelationNote {
+    #[schemars(length(max = 60))]
+    subject: String,
+    #[schemars(length(max = 60))]
+    relation: String,
+    #[schemars(length(max = 60))]
+    object: String,
+    #[schemars(length(max = 300))]
+    quote: String,
+}
+
+static SCHEMA: LazyLock<Arc<Value>> =
+    LazyLock::new(|| Arc::new(schemars::schema_for!(Notes).to_value()));
+
+impl Queue {
+    /// Whether a worker is wanted.
+    fn push(&self, conversation: i64) -> bool {
+        let mut waiting = self.conversations.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.contains(&conversation) {
+            waiting.push_back(conversation);
+        }
+        !self.has_worker.swap(true, Ordering::AcqRel)
+    }
+
+    /// For the worker; `None` sends it home.
+    fn pop(&self) -> Option<i64> {
+        let mut waiting = self.conversations.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = waiting.pop_front();
+        if next.is_none() {
+            self.has_worker.store(false, Ordering::Release);
+        }
+        next
+    }
+}
+
+impl Companions {
+    pub(super) fn study_later(&self, conversation: i64) {
+        if !self.inner.settings.studies || !self.inner.to_study.push(conversation) {
+            return;
+        }
+        let companions = self.clone();
+        tokio::spawn(async move {
+            while let Some(conversation) = companions.inner.to_study.pop() {
+                if let Err(error) = companions.study(conversation).await {
+                    tracing::warn!(conversation, "a conversation couldn't be studied: {error}");
+                }
+            }
+        });
+    }
+
+    /// Until nothing is new; whoever speaks meanwhile comes first.
+    async fn study(&self, conversation: i64) -> Result<(), CompanionError> {
+        let chat = &self.inner.chat;
+        loop {
+            let studying = || async move {
+                if chat.engine.status().state != EngineState::Ready {
+                    return Ok(false);
+                }
+                self.study_some(conversation).await
+            };
+            if !chat.when_quiet(studying).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether there is more to look at.
+    async fn study_some(&self, id: i64) -> Result<bool, CompanionError> {
+        let found = self.look(move |connection| Ok(conversations::by_id(connection, id)?)).await?;
+        let Some(conversation) = found else { return Ok(false) };
+        let after = conversation.studied_to;
+        let said = self.inner.memory.said_after(conversation.session(), after).await?;
+        // What isn't learnt from yet has its turn first.
+        let said = said.into_iter().take_while(|stored| stored.id <= conversation.learnt_to);
+        let (part, has_more) = first_part(said.collect());
+        let Some(last) = part.last().map(|stored| stored.id) else { return Ok(false) };
+        let users: Vec<Stored> =
+            part.into_iter().filter(|stored| stored.said.role == Role::User).collect();
+        let notes = if users.is_empty() { Notes::default() } else { self.ask(&users).await? };
+        self.change(move |connection| {
+            // It may have been deleted meanwhile, or studied by another process.
+            let Some(conversation) = conversations::by_id(connection, id)? else { return Ok(()) };
+            if conversation.studied_to == after {
+                put_down(connection, &conversation, &users, &notes)?;
+                conversations::studied(connection, id, last)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(has_more)
+    }
+
+    /// What the model notes; nothing where its answer can't be read.
+    async fn ask(&self, said: &[Stored]) -> Result<Notes, CompanionError> {
+        let prompts = &self.inner.prompts;
+        let text = StudyText { messages: said.iter().map(|it| it.told().to_owned()).collect() };
+        let request = GenerateRequest {
+            client: ClientId::default(),
+            messages: vec![
+                Message::system(prompts.render(&StudyInstructions::sample())?.trim()),
+                Message::user(prompts.render(&text)?.trim()),
+            ],
+            sampling: Sampling { temperature: 0.0, ..self.inner.settings.sampling.clone() },
+            max_tokens: ANSWER,
+            stop: Vec::new(),
+            json_schema: Some(Arc::clone(&SCHEMA)),
+            prompt_lookup: true,
+            deadline: Some(Instant::now() + DEADLINE),
+            logit_bias: Vec::new(),
+            logprobs: None,
+            tools: None,
+        };
+        let engine = Arc::clone(&self.inner.chat.engine);
+        let lost = |_| CompanionError::Chat(EngineError::Lost.into());
+        let submitted = tokio::task::spawn_blocking(move || engine.submit(request)).await;
+        let generation =
+            submitted.map_err(lost)?.map_err(|error| CompanionError::Chat(error.into()))?;
+        let answer = generation.text().await;
+        let (text, _) = answer.map_err(|error| CompanionError::Chat(error.into()))?;
+        tracing::trace!(target: telemetry::GENERATION, content = text, "notes");
+        // An answer that was cut off is none.
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+}
+
+/// So many of the messages as are looked at together, and whether there are more.
+fn first_part(mut said: Vec<Stored>) -> (Vec<Stored>, bool) {
+    let mut bytes = 0;
+    let fitting = said.iter().take(MOST_MESSAGES).take_while(|stored| {
+        bytes += stored.told().len();
+        bytes <= MOST_BYTES
+    });
+    let count = fitting.count().max(1).min(said.len());
+    let has_more = count < said.len();
+    said.truncate(count);
+    (said, has_more)
+}
+
+fn put_down(
+    connection: &rusqlite::Connection,
+    conversation: &Conversation,
+    said: &[Stored],
+    notes: &Notes,
+) -> Result<(), CompanionError> {
+    let user = conversation.user;
+    for note in &notes.facts {
+        let Some(source) = bearing(said, &note.quote, &[&note.value]) else { continue };
+        let new = NewFact {
+            user,
+            kind: note.kind,
+            value: note.value.trim(),
+            source: FactSource::Model,
+            origin: Some((conversation.id, source.id)),
+            at: source.said_at,
+        };
+        facts::learn(connection, &new)?;
+    }
+    for note in &notes.relations {
+        let named = [note.subject.as_str(), note.object.as_str()];
+        let Some(source) = bearing(said, &note.quote, &named) else { continue };
+        let text =
+            format!("{} {} {}", note.subject.trim(), note.relation.trim(), note.object.trim());
+        let new = NewMemory {
+            user,
+            tier: Tier::Semantic,
+            text: &text,
+            subject: Some(note.subject.trim()),
+            emotion: None,
+            importance: FactSource::Model.confidence(),
+            conversation: conversation.id,
+            message: source.id,
+            at: source.said_at,
+        };
+        moments::add(connection, &new)?;
+    }
+    Ok(())
+}
+
+/// Shorter words prove nothing.
+const SHORTEST_QUOTE: usize = 6;
+
+/// The message in which the quote stands, and in the quote these words; `None` where the text doesn't
+/// bear the note out, and for what is asked.
+fn bearing<'a>(said: &'a [Stored], quote: &str, words: &[&str]) -> Option<&'a Stored> {
+    let quote = normal(quote);
+    let is_borne = quote.chars().count() >= SHORTEST_QUOTE
+        && !quote.ends_with('?')
+        && words.iter().all(|word| {
+            let word = normal(word);
+            !word.is_empty() && quote.contains(&word)
+        });
+    let source = said.iter().find(|stored| normal(stored.told()).contains(&quote));
+    source.filter(|_| is_borne)
+}
+
+fn normal(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase()
+}

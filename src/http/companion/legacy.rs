@@ -1,0 +1,199 @@
+//! The shapes of earlier servers: `/api/chat`, told apart by its fields, and `/api/memory`. Their users
+//! have a name that the caller chooses, and no account; a token of an account stands for its own user.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Room;
+use super::speaking::{sampled, whole};
+use super::wire::{
+    Deleted, LegacyChatRequest, LegacyChatResponse, LegacyCompanionResponse, LegacyMemory,
+};
+use crate::account::UserId;
+use crate::companion::{Companions, Message};
+use crate::engine::ClientId;
+use crate::http::client::Client;
+use crate::http::error::{ApiError, Code, FaultKind, FieldFault};
+use crate::http::extract::{JsonBody, PathNames};
+use crate::http::memory::wrong;
+use crate::http::{AppState, visits};
+
+/// Who an earlier server's request is from.
+pub(in crate::http) struct Guest {
+    companions: Companions,
+    /// The user of the token that was sent, if that is one of an account.
+    signed: Option<(UserId, String)>,
+    /// What the path says.
+    user_id: String,
+}
+
+impl FromRequestParts<AppState> for Guest {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let Room(companions) = Room::from_request_parts(parts, state).await?;
+        let signed = signed(&parts.headers, state).await?;
+        let mut names = PathNames::from_request_parts(parts, state).await?;
+        let user_id = names.take("user_id").unwrap_or_default();
+        Ok(Self { companions, signed, user_id })
+    }
+}
+
+async fn signed(
+    headers: &HeaderMap,
+    state: &AppState,
+) -> Result<Option<(UserId, String)>, ApiError> {
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = token.and_then(|value| value.strip_prefix("Bearer "));
+    let (Some(token), Some(accounts)) = (token, &state.accounts) else { return Ok(None) };
+    // A key, "null" and the like are no tokens of accounts.
+    let Ok(signed) = accounts.signed_in(token.trim()).await else { return Ok(None) };
+    let user = accounts.user(signed.user).await?;
+    Ok(Some((user.id, user.uid)))
+}
+
+impl Guest {
+    /// The user that is meant, and what they are called on the wire. A token is good for its own
+    /// user alone.
+    async fn user(
+        &self,
+        state: &AppState,
+        named: Option<String>,
+    ) -> Result<(UserId, String), ApiError> {
+        if let Some((user, uid)) = &self.signed {
+            if named.as_ref().is_some_and(|named| named != uid) {
+                return Err(no_user());
+            }
+            return Ok((*user, uid.clone()));
+        }
+        let named = named.unwrap_or_else(|| state.chat.ids.user());
+        let accounts = state.accounts.as_ref().ok_or_else(no_user)?;
+        Ok((accounts.guest(&named).await?, named))
+    }
+
+    /// The same, of one that is there already.
+    async fn known_user(&self, state: &AppState) -> Result<UserId, ApiError> {
+        if let Some((user, uid)) = &self.signed {
+            return if self.user_id == *uid { Ok(*user) } else { Err(no_user()) };
+        }
+        let accounts = state.accounts.as_ref().ok_or_else(no_user)?;
+        accounts.known_guest(&self.user_id).await?.ok_or_else(no_user)
+    }
+}
+
+fn no_user() -> ApiError {
+    ApiError::new(Code::NotFound, "nothing is remembered of a user of this name")
+}
+
+pub(in crate::http) async fn chat(
+    State(state): State<AppState>,
+    guest: Guest,
+    Client(client): Client,
+    JsonBody(request): JsonBody<LegacyChatRequest>,
+) -> Result<Response, ApiError> {
+    let response = if is_of_a_session(&request)? {
+        let reply = visits::say_later_shape(&state, &guest.companions, client, request).await?;
+        LegacyChatResponse::Session(reply)
+    } else {
+        LegacyChatResponse::Companion(say(&state, &guest, client, request).await?)
+    };
+    Ok(Json(response).into_response())
+}
+
+/// Which of the two shapes it is; one that could be both, or neither, is refused.
+fn is_of_a_session(request: &LegacyChatRequest) -> Result<bool, ApiError> {
+    let of_session = [
+        ("session_id", request.session_id.is_some()),
+        ("user_message", request.user_message.is_some()),
+        ("persona_name", request.persona_name.is_some()),
+    ];
+    let of_session: Vec<_> =
+        of_session.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect();
+    match (request.message.is_some(), of_session.first()) {
+        (true, None) => Ok(false),
+        (false, Some(_)) => Ok(true),
+        (true, Some(field)) => Err(ambiguous(
+            field,
+            "can't stand beside `message`: send {message, user_id?, agent_role?} to a companion, or {session_id, user_message, persona_name?} to a session",
+        )),
+        (false, None) => Err(ambiguous(
+            "message",
+            "is required: send {message, user_id?, agent_role?} to a companion, or {session_id, user_message, persona_name?} to a session",
+        )),
+    }
+}
+
+fn ambiguous(field: &str, message: &str) -> ApiError {
+    let kind = FaultKind::Wrong;
+    ApiError::invalid(vec![FieldFault { path: vec![field.into()], message: message.into(), kind }])
+}
+
+async fn say(
+    state: &AppState,
+    guest: &Guest,
+    client: ClientId,
+    request: LegacyChatRequest,
+) -> Result<LegacyCompanionResponse, ApiError> {
+    let (temperature, max_tokens) = sampled(request.temperature, request.max_tokens)?;
+    let (user, user_id) = guest.user(state, request.user_id).await?;
+    let companions = &guest.companions;
+    let persona = request.agent_role;
+    let conversation = companions.newest_conversation(user, persona.clone()).await?;
+    let message = Message {
+        text: request.message.unwrap_or_default(),
+        persona,
+        conversation: conversation.map(|it| it.uid),
+        temperature: Some(temperature),
+        max_tokens: Some(max_tokens),
+    };
+    let answering = companions.say(user, client, message).await?;
+    let reply = whole(answering, &state.lifecycle).await?;
+    let stats = companions.stats(user).await?;
+    Ok(LegacyCompanionResponse {
+        response: reply.response,
+        user_id,
+        memory_size: stats.messages,
+        relationship: reply.standing.as_ref().map(Into::into),
+        stats: stats.into(),
+    })
+}
+
+pub(in crate::http) async fn memory(
+    State(state): State<AppState>,
+    guest: Guest,
+) -> Result<Json<LegacyMemory>, ApiError> {
+    let user = guest.known_user(&state).await?;
+    let companions = &guest.companions;
+    let stats = companions.stats(user).await?;
+    let relationships = companions.relationships(user).await?;
+    let facts = companions.facts(user, false).await?;
+    Ok(Json(LegacyMemory {
+        user_id: guest.user_id.clone(),
+        memory_size: stats.messages,
+        facts: facts.into_iter().map(Into::into).collect(),
+        relationships: relationships.iter().map(Into::into).collect(),
+        stats: stats.into(),
+    }))
+}
+
+/// Forgets all of a user; an account itself stays.
+pub(in crate::http) async fn delete_memory(
+    State(state): State<AppState>,
+    guest: Guest,
+) -> Result<Json<Deleted>, ApiError> {
+    let user = guest.known_user(&state).await?;
+    if guest.signed.is_some() {
+        guest.companions.forget_everything(user).await?;
+    } else {
+        guest.companions.delete_user(user).await?;
+    }
+    Ok(Json(Deleted { deleted: true }))
+}
+
+/// A field that must be there.
+pub(in crate::http) fn required(field: &'static str, text: Option<String>) -> Result<String, ApiError> {
+    text.ok_or_else(|| wrong(&[field], "is required"))
+}
