@@ -11,6 +11,7 @@ mod layers;
 mod memory;
 mod openai;
 mod openapi;
+mod personas;
 mod receipts;
 mod routes;
 mod sse;
@@ -34,6 +35,7 @@ use crate::chat::ChatService;
 use crate::embedding::Embedder;
 use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
+use crate::persona::Personas;
 use crate::receipts::ReceiptBook;
 use crate::story::StoryService;
 use crate::tokens::Tokenizers;
@@ -49,6 +51,7 @@ pub struct AppState {
     pub engine: Arc<dyn Engine>,
     pub tokenizers: Arc<Tokenizers>,
     pub receipts: Option<ReceiptBook>,
+    pub personas: Personas,
     pub token_limits: Arc<TokenLimits>,
     pub lifecycle: Lifecycle,
 }
