@@ -31,6 +31,7 @@ use rhapsode::ids::Ids;
 use rhapsode::memory::{Memory, Role, Said, Talk, Whose};
 use rhapsode::metrics::Metrics;
 use rhapsode::models;
+use rhapsode::persona::Personas;
 use rhapsode::prompts::Prompts;
 use rhapsode::store::Store;
 use rhapsode::tokens::{TokenCount, TokenCounter};
@@ -160,14 +161,18 @@ impl Server {
         let config = config();
         let engine = Queue::start(&config, with_tokenizer).await;
         let clock = Clock::system();
+        let prompts = Arc::new(Prompts::load(None).unwrap());
+        let store = Store::open(folder).unwrap();
+        let (kept, words) = (Some(store.clone()), Arc::clone(&prompts));
         let app = App::new(
             &config,
             Parts {
                 engine: Arc::clone(&engine) as Arc<dyn Engine>,
-                prompts: Arc::new(Prompts::load(None).unwrap()),
+                prompts,
                 embedder,
                 metrics: Metrics::new().unwrap(),
-                store: Some(Store::open(folder).unwrap()),
+                store: Some(store),
+                personas: Personas::open(None, kept, words, clock.clone()).unwrap(),
                 ids: Ids::unpredictable(clock.clone()),
                 clock,
             },

@@ -13,6 +13,7 @@ use crate::engine::llama::{LlamaEngine, inspect_model_file};
 use crate::engine::remote::RemoteSettings;
 use crate::engine::{Engine, EngineState};
 use crate::http;
+use crate::persona::Personas;
 use crate::prompts::Prompts;
 use crate::store::Store;
 
@@ -54,6 +55,7 @@ pub async fn run(config: &Config, depth: Depth) -> Vec<Check> {
     checks.push(prompts(config));
     checks.push(schemas(config));
     checks.push(database(config));
+    checks.push(personas(config));
     checks.push(model(config, depth).await);
     checks.push(embedder(config, depth));
     checks
@@ -109,6 +111,14 @@ fn schemas(config: &Config) -> Check {
 fn database(config: &Config) -> Check {
     const WHAT: &str = "database";
     match Store::inspect(&config.server.db_path) {
+        Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
+        Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
+    }
+}
+
+fn personas(config: &Config) -> Check {
+    const WHAT: &str = "personas";
+    match Personas::inspect(config.chat.personas_file.clone()) {
         Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
         Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
     }

@@ -32,6 +32,7 @@ use crate::ids::Ids;
 use crate::memory::{Memory, MemoryParts};
 use crate::metrics::Metrics;
 use crate::models;
+use crate::persona::Personas;
 use crate::prompts::Prompts;
 use crate::receipts::ReceiptBook;
 use crate::store::Store;
@@ -49,6 +50,7 @@ pub struct Parts {
     pub metrics: Metrics,
     /// `None` where nothing is to be kept.
     pub store: Option<Store>,
+    pub personas: Personas,
     pub clock: Clock,
     pub ids: Ids,
 }
@@ -65,12 +67,20 @@ impl Parts {
     pub fn of(config: &Config, prompts: Prompts) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let store = Store::open(&config.server.db_path)?;
+        let prompts = Arc::new(prompts);
+        let personas = Personas::open(
+            config.chat.personas_file.clone(),
+            Some(store.clone()),
+            Arc::clone(&prompts),
+            clock.clone(),
+        )?;
         Ok(Self {
             engine: start_engine(config, clock.clone())?,
-            prompts: Arc::new(prompts),
+            prompts,
             embedder: Arc::new(LazyEmbedder::new(embedder_folder(config))),
             metrics: Metrics::new()?,
             store: Some(store),
+            personas,
             ids: Ids::unpredictable(clock.clone()),
             clock,
         })
@@ -86,7 +96,7 @@ impl App {
             config.context.context_enable_caching,
             move || for_tokenizers.counter(),
         ));
-        let Parts { prompts, embedder, metrics, store, clock, ids, .. } = parts;
+        let Parts { prompts, embedder, metrics, store, personas, clock, ids, .. } = parts;
         let distiller = Distiller::new(
             Arc::clone(&engine),
             Some(Arc::clone(&embedder)),
@@ -143,6 +153,7 @@ impl App {
             engine,
             tokenizers,
             receipts,
+            personas,
             token_limits: Arc::new(token_limits),
             lifecycle: Lifecycle::default(),
         };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::emotion::{Emotion, Feeling};
-use crate::memory::PersonaText;
+use crate::persona::PersonaText;
 use crate::prompts::{Prompt, PromptError, Prompts};
 
 /// What no longer fits, told shorter.

@@ -2,6 +2,7 @@
 
 mod check;
 mod models;
+mod persona;
 mod schemas;
 mod serve;
 mod typesetter;
@@ -44,6 +45,9 @@ enum Command {
     /// List models, or fetch one
     #[command(subcommand)]
     Models(models::Models),
+    /// List personas, or import, export and remove character cards
+    #[command(subcommand)]
+    Persona(persona::Persona),
     /// Write or check the generated files: schemas, CONFIGURATION.md, .env.example
     #[command(subcommand)]
     Schemas(schemas::Schemas),
@@ -77,6 +81,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Write(command) => command.run(config).await,
         Command::Check(command) => command.run(&config).await,
         Command::Models(command) => command.run(&config).await,
+        Command::Persona(command) => command.run(&config).await,
         Command::Schemas(command) => command.run(),
     }
 }

@@ -48,4 +48,8 @@ section! {
     /// BERT model in safetensors. After a change all that was said is embedded anew, in the
     /// background.
     embedding_model: PathBuf = PathBuf::from("all-MiniLM-L6-v2");
+
+    /// File of the personas that can be talked to. When unset, personas.yaml in the working folder, or
+    /// the shipped personas where there is none. A changed file is taken up without a restart.
+    personas_file: Option<PathBuf> = None;
 }

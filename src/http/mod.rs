@@ -13,6 +13,7 @@ mod layers;
 mod memory;
 mod openai;
 mod openapi;
+mod personas;
 mod receipts;
 mod routes;
 mod sse;
@@ -60,6 +61,7 @@ pub struct AppState {
     pub engine: Arc<dyn Engine>,
     pub tokenizers: Arc<Tokenizers>,
     pub receipts: Option<ReceiptBook>,
+    pub personas: Personas,
     pub token_limits: Arc<TokenLimits>,
     pub lifecycle: Lifecycle,
 }

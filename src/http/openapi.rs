@@ -61,6 +61,9 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
     if let Some(events) = endpoint.events {
         content["text/event-stream"] = json!({ "schema": schema(events) });
     }
+    if !more.answers_files.is_empty() {
+        content = more.answers_files.iter().map(|it| ((*it).to_owned(), file())).collect();
+    }
     let status = more.status.to_string();
     let mut responses = json!({ status: { "description": endpoint.summary, "content": content } });
     for status in endpoint.errors {
@@ -74,6 +77,12 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
     });
     if let Some(request) = endpoint.request.filter(|_| more.takes_lines) {
         let content = json!({ LINES: { "schema": schema(request) } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    } else if let Some(request) = endpoint.request.filter(|_| !more.takes_files.is_empty()) {
+        let mut content = json!({ "multipart/form-data": { "schema": schema(request) } });
+        for content_type in more.takes_files {
+            content[*content_type] = file();
+        }
         operation["requestBody"] = json!({ "required": true, "content": content });
     } else if let Some(request) = endpoint.request {
         operation["requestBody"] = json!({
@@ -89,6 +98,11 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
         operation["parameters"] = Value::Array(parameters);
     }
     operation
+}
+
+/// What a file is to the document.
+fn file() -> Value {
+    json!({ "schema": { "type": "string", "format": "binary" } })
 }
 
 fn error_response(status: u16, style: Style, schema: &impl Fn(&str) -> Value) -> Value {

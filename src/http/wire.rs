@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::error::{ApiError, DATA};
 use super::memory::wire as memory;
 use super::openai::wire as openai;
+use super::personas::wire as personas;
 use super::{health, story, tokens};
 use crate::context::Receipt;
 use crate::memory::Line;
@@ -181,6 +182,12 @@ pub(super) const TYPES: &[NamedSchema] = named![
     "MemoryFork" => memory::MemoryFork,
     "MemoryImport" => memory::MemoryImport,
     "MemoryLine" => Line,
+    "PersonaList" => personas::PersonaList,
+    "PersonaDetails" => personas::PersonaDetails,
+    "PersonaImportForm" => personas::PersonaImportForm,
+    "PersonaImported" => personas::PersonaImported,
+    "PersonaDeleted" => personas::PersonaDeleted,
+    "PersonaFile" => String,
 ];
 
 /// Every type as a JSON Schema document of its own, by name.

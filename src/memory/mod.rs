@@ -9,7 +9,6 @@
 //! - What [`Memory::remember`] acknowledged is on disk. What the database refuses is kept in RAM and
 //!   tried again; it is never dropped without a word.
 
-mod card;
 mod edits;
 mod export;
 mod facts;
@@ -45,7 +44,6 @@ use crate::emotion::{Detector, Emotion, Feeling};
 use crate::ids::Ids;
 use crate::store::{Store, StoreError};
 
-pub use self::card::{Card, CardFault, PersonaText};
 pub use self::edits::{Change, FactChange, RecordError};
 pub use self::export::{Export, Format, Line, timestamp};
 pub use self::facts::Fact;

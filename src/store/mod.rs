@@ -236,6 +236,15 @@ impl Store {
         working.await.map_err(|_| StoreError::Lost)?
     }
 
+    /// Runs `work` on this thread: for what a server must have before it starts.
+    pub fn run_now<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.work(Instant::now(), work)
+    }
+
     /// Like [`Self::run`], for work that touches pages all over the file; it may take 64 MiB of RAM
     /// meanwhile, where the usual cache would write the same pages again and again.
     pub async fn run_large<T: Send + 'static>(

@@ -15,6 +15,7 @@ use rhapsode::engine::scripted::{Script, ScriptedEngine};
 use rhapsode::engine::{Engine, FinishReason, GenerateRequest};
 use rhapsode::ids::Ids;
 use rhapsode::metrics::Metrics;
+use rhapsode::persona::Personas;
 use rhapsode::prompts::Prompts;
 use rhapsode::store::Store;
 use rhapsode::tokens::TokenCount;
@@ -175,12 +176,20 @@ impl TestApp {
         let settings: Vec<_> = settings.iter().chain(patient).copied().collect();
         let config = Config::from_pairs(&settings).expect("the test's settings are valid");
         let (clock, hands) = Clock::settable("2026-01-02T03:04:05Z".parse().expect("a timestamp"));
+        let prompts = Arc::new(Prompts::load(None).expect("the shipped prompts"));
+        let personas = Personas::open(
+            config.chat.personas_file.clone(),
+            Some(store.clone()),
+            Arc::clone(&prompts),
+            clock.clone(),
+        );
         let parts = Parts {
             engine,
-            prompts: Arc::new(Prompts::load(None).expect("the shipped prompts")),
+            prompts,
             embedder: embedder(),
             metrics: Metrics::new().expect("new metrics"),
             store: Some(store),
+            personas: personas.expect("personas"),
             ids: Ids::seeded(clock.clone(), 7),
             clock,
         };

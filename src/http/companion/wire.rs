@@ -11,7 +11,7 @@ use crate::companion::{
     UserFact, UserMemory,
 };
 use crate::emotion::Emotion;
-use crate::http::openai::wire::finish_reason_name;
+use crate::engine::FinishReason;
 use crate::ids::ReceiptId;
 use crate::memory::{MessageId, Record, Role, SessionView, timestamp};
 use crate::persona::relationship::{Move, Score, Stage};
@@ -45,7 +45,7 @@ pub(in crate::http) struct CompanionMessageResponse {
     /// Seconds.
     processing_time: f64,
     user_context: UserContext,
-    finish_reason: &'static str,
+    finish_reason: FinishReason,
     memory: MemoryState,
     receipt_id: ReceiptId,
 }
@@ -83,7 +83,7 @@ impl From<Reply> for CompanionMessageResponse {
                 relationship: reply.standing.as_ref().map(Into::into),
                 facts: reply.known,
             },
-            finish_reason: finish_reason_name(reply.reason),
+            finish_reason: reply.reason,
             memory: reply.memory,
             receipt_id: reply.receipt,
             response: reply.response,

@@ -11,6 +11,7 @@ pub enum Code {
     ContextTooLarge,
     ContradictoryFilters,
     BodyTooLarge,
+    UnsupportedMediaType,
     BadRequest,
     NotFound,
     Conflict,
@@ -66,6 +67,12 @@ impl Code {
             Self::BodyTooLarge => {
                 ("BODY_TOO_LARGE", S::PAYLOAD_TOO_LARGE, Level::INFO, "The body is too large")
             }
+            Self::UnsupportedMediaType => (
+                "UNSUPPORTED_MEDIA_TYPE",
+                S::UNSUPPORTED_MEDIA_TYPE,
+                Level::INFO,
+                "This kind of file is not read",
+            ),
             Self::BadRequest => {
                 ("BAD_REQUEST", S::BAD_REQUEST, Level::INFO, "The request cannot be read")
             }

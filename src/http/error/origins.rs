@@ -9,6 +9,7 @@ use crate::chat::ChatError;
 use crate::context::ContextError;
 use crate::engine::EngineError;
 use crate::memory::RecordError;
+use crate::persona::{CardError, PersonaError};
 use crate::store::StoreError;
 use crate::story::{Fault, FaultKind as StoryFaultKind, StoryError};
 
@@ -154,6 +155,46 @@ impl From<RecordError> for ApiError {
             RecordError::Store(error) => error.into(),
         }
     }
+}
+
+impl From<PersonaError> for ApiError {
+    fn from(error: PersonaError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PersonaError::NoPersona(_) => Self::new(Code::NotFound, detail),
+            PersonaError::OfTheFile(_) | PersonaError::Exists(_) => {
+                Self::new(Code::Conflict, detail)
+            }
+            PersonaError::BadKey => wrong(vec!["key".into()], detail),
+            PersonaError::Card(error) => error.into(),
+            PersonaError::NoDatabase => Self::new(Code::MemoryOff, detail),
+            PersonaError::Store(error) => error.into(),
+            PersonaError::Unreadable { .. }
+            | PersonaError::File { .. }
+            | PersonaError::Prompt(_)
+            | PersonaError::Lost => Self::internal(detail),
+        }
+    }
+}
+
+impl From<CardError> for ApiError {
+    fn from(error: CardError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CardError::TooLarge { .. } => Self::new(Code::BodyTooLarge, detail),
+            CardError::UnknownFormat => Self::new(Code::UnsupportedMediaType, detail),
+            CardError::Damaged { .. } => wrong(vec!["file".into()], detail),
+            CardError::Field { path, fault } => {
+                let path = ["file"].into_iter().chain(path).map(Value::from).collect();
+                wrong(path, fault.to_owned())
+            }
+            CardError::Prompt(_) => Self::internal(detail),
+        }
+    }
+}
+
+fn wrong(path: Vec<Value>, message: String) -> ApiError {
+    ApiError::invalid(vec![FieldFault { path, message, kind: FaultKind::Wrong }])
 }
 
 impl From<StoreError> for ApiError {

@@ -1,5 +1,7 @@
 //! What the OpenAPI document says of these routes besides the table's columns.
 
+use super::super::personas;
+
 /// More about one route.
 pub(in super::super) struct Documentation {
     pub(in super::super) query: &'static [Parameter],
@@ -8,6 +10,10 @@ pub(in super::super) struct Documentation {
     /// Whether the body is lines of JSON.
     pub(in super::super) takes_lines: bool,
     pub(in super::super) answers_lines: bool,
+    /// Content types besides the form, where the body is a file.
+    pub(in super::super) takes_files: &'static [&'static str],
+    /// Content types, where the answer is a file.
+    pub(in super::super) answers_files: &'static [&'static str],
 }
 
 /// One that stands after the question mark.
@@ -19,8 +25,14 @@ pub(in super::super) struct Parameter {
     pub(in super::super) schema: &'static str,
 }
 
-const USUAL: Documentation =
-    Documentation { query: &[], status: 200, takes_lines: false, answers_lines: false };
+pub(in super::super) const USUAL: Documentation = Documentation {
+    query: &[],
+    status: 200,
+    takes_lines: false,
+    answers_lines: false,
+    takes_files: &[],
+    answers_files: &[],
+};
 
 const OFFSET: Parameter = Parameter {
     name: "offset",
@@ -59,8 +71,11 @@ const REPLACE: Parameter = Parameter {
     schema: r#"{"type": "boolean", "default": false}"#,
 };
 
-/// Of whatever route; those of other rooms have nothing more to tell.
+/// Of whatever route; most of other rooms have nothing more to tell.
 pub(in super::super) fn documentation(method: &str, path: &str) -> Documentation {
+    if let Some(documentation) = personas::documentation(method, path) {
+        return documentation;
+    }
     match (method, path.strip_prefix("{api}/memory").unwrap_or_default()) {
         ("get", "") if path.ends_with("/memory") => {
             Documentation { query: &[OFFSET, LIMIT], ..USUAL }

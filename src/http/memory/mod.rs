@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 
-pub(super) use self::documentation::documentation;
+pub(super) use self::documentation::{Documentation, Parameter, USUAL, documentation};
 pub(super) use self::facts::{add_fact, change_fact, remove_fact};
 pub(super) use self::messages::{change_message, delete_message, message};
 pub(super) use self::persona::{clear_persona, set_persona};
@@ -99,7 +99,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 }
 
 impl Parameters {
-    fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -117,13 +117,13 @@ impl Parameters {
             .ok_or_else(|| wrong(&["limit"], format!("must be a number from 1 to {MOST}")))
     }
 
-    fn flag(&self, name: &'static str) -> Result<bool, ApiError> {
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, ApiError> {
         let flag = self.text(name).map_or(Ok(false), str::parse);
         flag.map_err(|_| wrong(&[name], "must be true or false"))
     }
 }
 
-fn wrong(path: &[&str], message: impl Into<String>) -> ApiError {
+pub(super) fn wrong(path: &[&str], message: impl Into<String>) -> ApiError {
     let path = path.iter().map(|step| (*step).into()).collect();
     ApiError::invalid(vec![FieldFault { path, message: message.into(), kind: FaultKind::Wrong }])
 }

@@ -6,7 +6,7 @@ use super::wire::{MemoryPersona, MemoryPersonaRequest};
 use super::{Place, wrong};
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
-use crate::memory::Card;
+use crate::persona::Card;
 
 pub(in super::super) async fn set_persona(
     place: Place,

@@ -309,11 +309,8 @@ impl std::iter::Sum for UsageReport {
 }
 
 pub(super) fn finish_reason(finished: &Finished) -> &'static str {
-    finish_reason_name(finished.reason)
-}
-
-pub(in super::super) fn finish_reason_name(reason: FinishReason) -> &'static str {
-    match reason {
+    use crate::engine::FinishReason;
+    match finished.reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
         FinishReason::ToolCalls => "tool_calls",

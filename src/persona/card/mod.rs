@@ -1,14 +1,26 @@
-//! A persona from a character card: V1, whose fields stand at the top, and V2 and V3, whose fields
-//! stand under `data`.
+//! Character cards: V1, whose fields stand at the top, and V2 and V3, whose fields stand under `data`
+//! (<https://github.com/malfoyslastname/character-card-spec-v2>,
+//! <https://github.com/kwaroran/character-card-spec-v3>). This file makes the persona's text of one;
+//! `file` knows the files they come in, `speaker` makes a whole persona.
 //!
-//! Of a card five fields are read (<https://github.com/malfoyslastname/character-card-spec-v2>,
-//! <https://github.com/kwaroran/character-card-spec-v3>); a fault in its lorebook or assets is none of
-//! a persona's.
+//! The crate `chara_card` is not used: it drops what it doesn't know in `extensions`, where SillyTavern
+//! keeps sticky, cooldown and depth, refuses negative orders, and packs nothing.
+
+mod charx;
+mod error;
+mod file;
+mod png;
+mod speaker;
+
+use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use self::error::CardError;
+pub use self::file::{CardFile, CardFormat};
+pub(super) use self::speaker::{clean_text, of_persona, persona};
 use crate::prompts::{Prompt, PromptError, Prompts};
 
 /// What a persona takes from a card.
@@ -92,15 +104,21 @@ impl Card {
     }
 
     /// The placeholders replaced, in one pass: what a name holds is no placeholder.
-    fn with_names(&self, text: &str) -> String {
-        let placeholders = AhoCorasick::builder().ascii_case_insensitive(true).build(PLACEHOLDERS);
-        let name = self.name.as_str();
-        // Five short words always make an automaton.
-        placeholders.map_or_else(
-            |_| text.to_owned(),
-            |placeholders| placeholders.replace_all(text, &[name, name, name, USER, USER]),
-        )
+    pub(super) fn with_names(&self, text: &str) -> String {
+        with_names(text, &self.name, USER)
     }
+}
+
+/// The placeholders of character and user replaced, in one pass.
+pub(super) fn with_names(text: &str, character: &str, user: &str) -> String {
+    static AUTOMATON: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        // Five short words always make one.
+        AhoCorasick::builder().ascii_case_insensitive(true).build(PLACEHOLDERS).ok()
+    });
+    AUTOMATON.as_ref().map_or_else(
+        || text.to_owned(),
+        |automaton| automaton.replace_all(text, &[character, character, character, user, user]),
+    )
 }
 
 impl Prompt for PersonaText {

@@ -1,0 +1,171 @@
+//! The file of personas, and what is in force of it. A changed file is taken up at the next use; a bad
+//! one is refused, told once, and the running set stays.
+
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use super::{Persona, PersonaError, YamlFault, yaml};
+use crate::clock::Clock;
+
+/// Used where no file is named and none of this name lies in the working folder.
+pub(super) const SHIPPED: &str = include_str!("../../personas.yaml");
+const USUAL_FILE: &str = "personas.yaml";
+const LARGEST: u64 = 1024 * 1024;
+/// A file that changed within this many milliseconds of being read may change again without its
+/// time doing so.
+const CERTAIN_AFTER: i64 = 2_000;
+
+/// The personas of the file, in its order.
+pub(super) struct FileSet {
+    path: PathBuf,
+    personas: Vec<Arc<Persona>>,
+    seen: Seen,
+    error: Option<String>,
+}
+
+/// The file as it was when it was last read.
+#[derive(Default)]
+struct Seen {
+    /// `None` where it could not be looked at.
+    stamp: Option<Stamp>,
+    /// What it held, as long as the stamp alone can't tell whether it still does.
+    uncertain: Option<String>,
+}
+
+/// By which a change is told.
+#[derive(Clone, Copy, PartialEq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Self { modified: metadata.modified().ok(), length: metadata.len(), inode }
+    }
+
+    fn is_certain(&self, now: Timestamp) -> bool {
+        let modified = self.modified.and_then(|modified| Timestamp::try_from(modified).ok());
+        modified.is_some_and(|modified| {
+            (now.as_millisecond() - modified.as_millisecond()).abs() > CERTAIN_AFTER
+        })
+    }
+}
+
+impl FileSet {
+    /// `None` is the usual file where it exists, else the shipped set.
+    pub(super) fn open(file: Option<PathBuf>, clock: &Clock) -> Result<Self, PersonaError> {
+        let is_named = file.is_some();
+        let path = file.unwrap_or_else(|| PathBuf::from(USUAL_FILE));
+        if !is_named && !path.exists() {
+            let personas = parse(&path, SHIPPED)?;
+            return Ok(Self { path, personas, seen: Seen::default(), error: None });
+        }
+        let (text, seen) = read(&path, clock)?;
+        Ok(Self { personas: parse(&path, &text)?, path, seen, error: None })
+    }
+
+    pub(super) fn personas(&self) -> &[Arc<Persona>] {
+        &self.personas
+    }
+
+    pub(super) fn find(&self, key: &str) -> Option<&Arc<Persona>> {
+        self.personas.iter().find(|persona| persona.key == key)
+    }
+
+    /// Why the file as it is now is not in force.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    pub(super) fn is_shipped(&self) -> bool {
+        self.seen.stamp.is_none() && self.error.is_none()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the file up if it changed since.
+    pub(super) fn look(&mut self, clock: &Clock) {
+        let stamp = std::fs::metadata(&self.path).ok().map(|it| Stamp::of(&it));
+        if stamp == self.seen.stamp && self.seen.uncertain.is_none() {
+            return;
+        }
+        let before = std::mem::take(&mut self.seen);
+        let taken = match read(&self.path, clock) {
+            Ok((text, seen)) => {
+                let is_same = before.uncertain.as_ref() == Some(&text);
+                self.seen = seen;
+                if is_same {
+                    return;
+                }
+                parse(&self.path, &text)
+            }
+            Err(error) => {
+                self.seen = Seen { stamp, uncertain: None };
+                Err(error)
+            }
+        };
+        match taken {
+            Ok(personas) => {
+                tracing::info!("{} was taken up: {} personas", self.path.display(), personas.len());
+                self.personas = personas;
+                self.error = None;
+            }
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    fn refuse(&mut self, error: &PersonaError) {
+        let first = match error {
+            PersonaError::File { faults, .. } => faults.first(),
+            _ => None,
+        };
+        let (line, key) = (first.map(|it| it.line), first.map(|it| it.key.as_str()));
+        tracing::warn!(line, key, "the personas stay as they were: {error}");
+        self.error = Some(error.to_string());
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Vec<Arc<Persona>>, PersonaError> {
+    match yaml::read(text) {
+        Ok(personas) => Ok(personas.into_iter().map(Arc::new).collect()),
+        Err(faults) => Err(PersonaError::File { path: path.to_owned(), faults }),
+    }
+}
+
+/// What the file holds, and how it looked just before.
+fn read(path: &Path, clock: &Clock) -> Result<(String, Seen), PersonaError> {
+    let unreadable = |source| PersonaError::Unreadable { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let stamp = Stamp::of(&metadata);
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let fault = |line: usize, fault: &str| {
+        let line = u64::try_from(line).unwrap_or(u64::MAX);
+        let fault = YamlFault { line, column: 1, key: String::new(), fault: fault.to_owned() };
+        PersonaError::File { path: path.to_owned(), faults: vec![fault] }
+    };
+    if bytes.len() as u64 > LARGEST {
+        return Err(fault(1, "it is larger than 1 MiB; keep the prompts shorter"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.split(|byte| *byte == b'\n').count();
+        fault(line, "it is not UTF-8; save it as that")
+    })?;
+    let uncertain = (!stamp.is_certain(clock.now())).then(|| text.clone());
+    Ok((text, Seen { stamp: Some(stamp), uncertain }))
+}
