@@ -1,4 +1,5 @@
-//! A server as tests start it: real router, real SQLite, fixed clock, seeded ids, any free port.
+//! A server as tests start it: real router, real SQLite, a clock that tests move, seeded ids, any
+//! free port.
 
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use rhapsode::app::{App, Parts};
-use rhapsode::clock::Clock;
+use rhapsode::clock::{Clock, Hands};
 use rhapsode::config::Config;
 use rhapsode::embedding::{Embedder, LazyEmbedder};
 use rhapsode::engine::scripted::{Script, ScriptedEngine};
@@ -32,6 +33,8 @@ pub(crate) struct TestApp {
     pub(crate) stop: CancellationToken,
     pub(crate) stop_now: CancellationToken,
     pub(crate) server: JoinHandle<anyhow::Result<()>>,
+    /// Stands still until a test advances it.
+    pub(crate) clock: Hands,
     folder: Option<TempDir>,
 }
 
@@ -171,7 +174,7 @@ impl TestApp {
         let patient = patient.iter().filter(|(name, _)| !settings.iter().any(|it| it.0 == *name));
         let settings: Vec<_> = settings.iter().chain(patient).copied().collect();
         let config = Config::from_pairs(&settings).expect("the test's settings are valid");
-        let clock = Clock::fixed("2026-01-02T03:04:05Z".parse().expect("a timestamp"));
+        let (clock, hands) = Clock::settable("2026-01-02T03:04:05Z".parse().expect("a timestamp"));
         let parts = Parts {
             engine,
             prompts: Arc::new(Prompts::load(None).expect("the shipped prompts")),
@@ -192,6 +195,7 @@ impl TestApp {
             stop,
             stop_now,
             server,
+            clock: hands,
             folder: None,
         }
     }
