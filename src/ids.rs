@@ -63,6 +63,23 @@ impl Ids {
         self.uuid().to_string()
     }
 
+    /// A name for a user, on the wire and in tokens.
+    pub fn user(&self) -> String {
+        self.uuid().to_string()
+    }
+
+    /// A name for a login, or for one token of it.
+    pub fn login(&self) -> String {
+        self.uuid().to_string()
+    }
+
+    /// Bytes that nobody can guess.
+    pub fn secret<const BYTES: usize>(&self) -> [u8; BYTES] {
+        let mut bytes = [0_u8; BYTES];
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+        bytes
+    }
+
     /// A seed for the sampler of a request that names none.
     pub fn sampler_seed(&self) -> u32 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u32()

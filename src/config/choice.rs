@@ -63,6 +63,12 @@ choices! {
         Off = "off" | "false",
     }
 
+    /// How access tokens are signed.
+    JwtAlgorithm {
+        /// HMAC with SHA-256.
+        Hs256 = "HS256",
+    }
+
     /// Who runs the model.
     Provider {
         /// llama.cpp, in this process.

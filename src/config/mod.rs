@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+mod account;
 mod agents;
 mod archive;
 mod chat;
@@ -33,12 +34,13 @@ mod value;
 use reading::Reading;
 use section::{Section, Visitor};
 
+pub use account::Account;
 pub use agents::Agents;
 pub use archive::Archive;
 pub use chat::Chat;
 pub use choice::{
-    AllocationMode, DistillationMethod, FlashAttention, LogFormat, LogLevel, OverflowStrategy,
-    Provider, TokenizerChoice,
+    AllocationMode, DistillationMethod, FlashAttention, JwtAlgorithm, LogFormat, LogLevel,
+    OverflowStrategy, Provider, TokenizerChoice,
 };
 pub use context::Context;
 pub use distillation::Distillation;
@@ -61,6 +63,7 @@ pub struct Config {
     pub agents: Agents,
     pub distillation: Distillation,
     pub chat: Chat,
+    pub account: Account,
     pub validation: Validation,
     pub archive: Archive,
     in_use: Vec<SettingInUse>,
@@ -145,6 +148,7 @@ impl Config {
             agents: Agents::visit(visitor),
             distillation: Distillation::visit(visitor),
             chat: Chat::visit(visitor),
+            account: Account::visit(visitor),
             validation: Validation::visit(visitor),
             archive: Archive::visit(visitor),
             in_use: Vec::new(),

@@ -2,9 +2,7 @@
 //! calls one thing, and maps.
 
 mod answer;
-mod auth;
 mod client;
-mod companion;
 mod docs;
 mod error;
 mod extract;
@@ -19,7 +17,6 @@ mod routes;
 mod sse;
 mod story;
 mod tokens;
-mod visits;
 mod wire;
 
 use std::sync::Arc;
@@ -35,9 +32,7 @@ pub use self::openapi::document as openapi_document;
 pub use self::routes::{story_jobs, story_path};
 pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
-use crate::account::Accounts;
 use crate::chat::ChatService;
-use crate::companion::Companions;
 use crate::embedding::Embedder;
 use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
@@ -51,10 +46,6 @@ use crate::tokens::Tokenizers;
 pub struct AppState {
     pub story: Arc<StoryService>,
     pub chat: Arc<ChatService>,
-    /// `None` where nothing is to be kept.
-    pub accounts: Option<Accounts>,
-    pub companions: Option<Companions>,
-    pub personas: Personas,
     pub embedder: Arc<dyn Embedder>,
     pub metrics: Metrics,
     pub talk_defaults: Arc<TalkDefaults>,

@@ -34,6 +34,7 @@ CREATE TABLE logins (
     ended_at INTEGER
 ) STRICT;
 CREATE INDEX logins_by_user ON logins (user);
+CREATE INDEX logins_that_ended ON logins (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE refresh_tokens (
     -- SHA-256; the token itself is never stored.
@@ -43,3 +44,4 @@ CREATE TABLE refresh_tokens (
     used_at INTEGER
 ) STRICT;
 CREATE INDEX refresh_tokens_by_login ON refresh_tokens (login);
+CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
