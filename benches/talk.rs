@@ -298,7 +298,7 @@ async fn added() -> Table {
     let recognised = Whose::Recognised { otherwise: RECOGNISED.to_owned() };
     for whose in [named, recognised] {
         let (persona, history) = (Some(PERSONA.to_owned()), stored.clone());
-        let talk = Talk { whose, persona, history, feeling: None };
+        let talk = Talk { whose, persona, history, feeling: None, lore_timers: None };
         let remembered = server.memory.remember(talk, Vec::new()).await.unwrap();
         server.rest(&remembered.session).await;
     }
@@ -409,6 +409,7 @@ async fn fill(folder: &Path, sessions: usize, messages: usize) {
             persona: Some(PERSONA.to_owned()),
             history: prose.talk(messages),
             feeling: None,
+            lore_timers: None,
         };
         server.memory.remember(talk, Vec::new()).await.unwrap();
         while server.memory.embed_some(&name).await.unwrap() {}

@@ -245,4 +245,26 @@ mod tests {
     }
 }
 #[cfg(test)]
-mod timing { #[test] fn timing() { for (m,t) in [(19*1024,2),(32*1024,2),(32*1024,3),(46*1024,1),(46*1024,2),(64*1024,1),(64*1024,2)] { let p=argon2::Params::new(m,t,1,None).unwrap(); let a=argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13,p); let mut o=[0u8;32]; let s=std::time::Instant::now(); for _ in 0..5 { a.hash_password_into(b"pw pw pw pw",b"salt salt salt sa",&mut o).unwrap(); } eprintln!("m={m} t={t}: {:?}", s.elapsed()/5);} } }
+mod timing {
+    #[test]
+    fn timing() {
+        for (m, t) in [
+            (19 * 1024, 2),
+            (32 * 1024, 2),
+            (32 * 1024, 3),
+            (46 * 1024, 1),
+            (46 * 1024, 2),
+            (64 * 1024, 1),
+            (64 * 1024, 2),
+        ] {
+            let p = argon2::Params::new(m, t, 1, None).unwrap();
+            let a = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, p);
+            let mut o = [0u8; 32];
+            let s = std::time::Instant::now();
+            for _ in 0..5 {
+                a.hash_password_into(b"pw pw pw pw", b"salt salt salt sa", &mut o).unwrap();
+            }
+            eprintln!("m={m} t={t}: {:?}", s.elapsed() / 5);
+        }
+    }
+}

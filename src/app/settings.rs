@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::agents::Profile;
 use crate::chat::{ChatSettings, Shares};
+use crate::companion::{CompanionSettings, VisitSettings};
 use crate::config::{self, Config};
 use crate::context::{AllocationMode, LayerBudgets, OverflowStrategy, Priority};
 use crate::distil::{ChosenMethod, DistilSettings, Temperatures};
@@ -160,6 +161,21 @@ pub(super) fn chat(config: &Config) -> ChatSettings {
         window: config.engine.llm_n_ctx.into(),
         patience: Duration::from_millis(chat.memory_timeout_ms),
         generation_limit: Duration::from_secs(config.engine.llm_generation_timeout_seconds),
+    }
+}
+
+pub(super) fn companion(config: &Config) -> CompanionSettings {
+    let companion = &config.companion;
+    CompanionSettings {
+        sampling: Sampling { top_p: 1.0, ..sampling(config, 0.8) },
+        allows_adults: companion.adult_instance,
+        persona_by_gender: companion.persona_by_profile_gender,
+        short_term: companion.max_context_messages,
+        studies: companion.facts_by_model,
+        visits: VisitSettings {
+            timeout: Duration::from_secs(companion.session_timeout),
+            most: companion.max_sessions_per_user,
+        },
     }
 }
 

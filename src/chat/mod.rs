@@ -37,6 +37,7 @@ use crate::engine::{ClientId, Engine, EngineError, Sampling, Tools};
 use crate::ids::Ids;
 use crate::memory::{Memory, Whose};
 use crate::metrics::Metrics;
+use crate::persona::lorebook::Lorebook;
 use crate::prompts::{PromptError, Prompts};
 use crate::receipts::ReceiptBook;
 use crate::tokens::{TokenCount, Tokenizers};
@@ -116,6 +117,18 @@ pub struct Beside {
     pub known: Vec<Known>,
     /// The newest messages that the prompt holds at most; what is older is recalled and summarised.
     pub most_messages: Option<usize>,
+    pub lore: Option<Lore>,
+}
+
+/// A book whose entries come into the prompt when the talk touches them.
+#[derive(Clone, Debug)]
+pub struct Lore {
+    pub book: Arc<Lorebook>,
+    /// Names that stand for the book's placeholders.
+    pub character: String,
+    pub user: String,
+    /// Decides where an entry has a probability.
+    pub seed: u64,
 }
 
 /// Something to be kept in mind: what is known of the user, say.

@@ -78,6 +78,7 @@ impl ChatService {
             persona,
             notes,
         };
+        let lore_timers = draft.lore_timers();
         let (service, asked) = (Arc::clone(self), request.clone());
         let (generations, receipt) =
             blocking(move || service.queue(&asked, &draft, found, started)).await?;
@@ -91,6 +92,7 @@ impl ChatService {
                 persona: transcript.persona().map(str::to_owned),
                 history: transcript.history().to_vec(),
                 feeling: mood.map(|mood| mood.feeling),
+                lore_timers,
             },
             beginning: transcript.beginning().cloned(),
             session: place.map(|place| place.name),
@@ -146,8 +148,13 @@ impl ChatService {
         }
         let before = history[..history.len() - 1].to_vec();
         let whose = whose.clone();
-        let talk =
-            Talk { whose: whose.clone(), persona: persona.clone(), history: before, feeling: None };
+        let talk = Talk {
+            whose: whose.clone(),
+            persona: persona.clone(),
+            history: before,
+            feeling: None,
+            lore_timers: None,
+        };
         memory.catch_up(talk).await?;
         memory.place(whose, persona, history).await
     }

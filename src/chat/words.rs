@@ -16,6 +16,8 @@ pub(super) struct SummaryBlock {
 /// the prompt as it can, so that the engine finds all before it read already.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct MemoryBlock {
+    /// Entries of a lorebook.
+    pub(super) lore: Vec<String>,
     pub(super) facts: Vec<String>,
     pub(super) memories: Vec<String>,
     pub(super) feeling: Option<String>,
@@ -23,7 +25,10 @@ pub(super) struct MemoryBlock {
 
 impl MemoryBlock {
     pub(super) fn is_empty(&self) -> bool {
-        self.facts.is_empty() && self.memories.is_empty() && self.feeling.is_none()
+        self.lore.is_empty()
+            && self.facts.is_empty()
+            && self.memories.is_empty()
+            && self.feeling.is_none()
     }
 }
 
@@ -88,6 +93,7 @@ impl Prompt for MemoryBlock {
 
     fn sample() -> Self {
         Self {
+            lore: vec!["Gull Rock lies four miles off the coast.".into()],
             facts: vec!["- Aria's sister is called Mara.".into()],
             memories: vec!["- Aria (2 days ago): The lamp burned blue last night.".into()],
             feeling: Some("[The user seems to feel joy.]".into()),

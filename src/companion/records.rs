@@ -181,8 +181,10 @@ impl Companions {
         user: UserId,
         persona: Option<String>,
     ) -> Result<Option<Conversation>, CompanionError> {
-        self.look(move |connection| Ok(conversations::newest(connection, user, persona.as_deref())?))
-            .await
+        self.look(move |connection| {
+            Ok(conversations::newest(connection, user, persona.as_deref())?)
+        })
+        .await
     }
 
     /// Deletes all that was said and learnt; the account stays.

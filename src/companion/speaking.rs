@@ -13,7 +13,7 @@ use super::records::{Beginning, own, plain};
 use super::words::{FactText, StandingText};
 use super::{CompanionError, Companions, facts, moments};
 use crate::account::{Profile, UserId};
-use crate::chat::{Answer, Beside, Known, MemoryState, Remembers, Sent, Spoken, TurnRequest};
+use crate::chat::{Answer, Beside, Known, Lore, MemoryState, Remembers, Sent, Spoken, TurnRequest};
 use crate::engine::{ClientId, EngineError, FinishReason, Role, Sampling, Usage};
 use crate::ids::ReceiptId;
 use crate::memory::{MessageId, Whose};
@@ -127,6 +127,8 @@ impl Drop for Turn {
 struct Company {
     standing: String,
     known: Vec<Known>,
+    /// What the user is called.
+    user: String,
 }
 
 impl Companions {
@@ -166,6 +168,7 @@ impl Companions {
         request.messages.insert(1, sent(Role::System, company.standing));
         request.beside.known = company.known;
         request.beside.most_messages = Some(self.inner.settings.short_term);
+        request.beside.lore = self.lore(&persona, company.user);
         request.held = Some(Arc::new(held));
         let answer = self.inner.chat.answer(request).await?;
         Ok(Answering::new(self, answer, Whom::User { user, conversation }, persona, started))
@@ -186,6 +189,7 @@ impl Companions {
         let mut request = self.request(client, &persona, message);
         request.whose = Some(Whose::Continued(name));
         request.beside.most_messages = Some(self.inner.settings.short_term);
+        request.beside.lore = self.lore(&persona, NAMELESS.to_owned());
         request.held = Some(Arc::new(guard));
         let answer = self.inner.chat.answer(request).await?;
         Ok(Answering::new(self, answer, Whom::Visitor { session }, persona, started))
@@ -235,6 +239,12 @@ impl Companions {
         }
     }
 
+    fn lore(&self, persona: &Persona, user: String) -> Option<Lore> {
+        let character = persona.name.clone();
+        let seed = u64::from(self.inner.ids.sampler_seed());
+        persona.book.clone().map(|book| Lore { book, character, user, seed })
+    }
+
     async fn company(
         &self,
         user: UserId,
@@ -255,9 +265,13 @@ impl Companions {
             let prompts = &companions.inner.prompts;
             let name = name_of(&profile, &facts);
             let user_name = name.unwrap_or_else(|| NAMELESS.to_owned());
-            let standing = StandingText { stage: view.stage, user: user_name };
+            let standing = StandingText { stage: view.stage, user: user_name.clone() };
             let known = companions.known(&profile, &facts, &named, &moments)?;
-            Ok(Company { standing: prompts.render(&standing)?.trim().to_owned(), known })
+            Ok(Company {
+                standing: prompts.render(&standing)?.trim().to_owned(),
+                known,
+                user: user_name,
+            })
         })
         .await
     }

@@ -78,7 +78,7 @@ impl FactKind {
 
 /// Something stated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stated {
+pub(super) struct Stated {
     pub kind: FactKind,
     pub value: String,
 }
@@ -90,7 +90,7 @@ const MOST: usize = 12;
 const AGES: std::ops::RangeInclusive<u32> = 3..=120;
 
 /// What the message states of its writer, in order.
-pub fn stated(text: &str) -> Vec<Stated> {
+pub(super) fn stated(text: &str) -> Vec<Stated> {
     let mut found: Vec<Stated> = Vec::new();
     for sentence in sentences(text).filter(|sentence| is_a_statement(sentence)) {
         for (kind, pattern) in PATTERNS.iter() {

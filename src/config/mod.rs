@@ -12,6 +12,7 @@ mod archive;
 mod chat;
 mod checks;
 mod choice;
+mod companion;
 mod context;
 mod distillation;
 mod dotenv;
@@ -42,6 +43,7 @@ pub use choice::{
     AllocationMode, DistillationMethod, FlashAttention, JwtAlgorithm, LogFormat, LogLevel,
     OverflowStrategy, Provider, TokenizerChoice,
 };
+pub use companion::Companion;
 pub use context::Context;
 pub use distillation::Distillation;
 pub use engine::Engine;
@@ -63,6 +65,7 @@ pub struct Config {
     pub agents: Agents,
     pub distillation: Distillation,
     pub chat: Chat,
+    pub companion: Companion,
     pub account: Account,
     pub validation: Validation,
     pub archive: Archive,
@@ -148,6 +151,7 @@ impl Config {
             agents: Agents::visit(visitor),
             distillation: Distillation::visit(visitor),
             chat: Chat::visit(visitor),
+            companion: Companion::visit(visitor),
             account: Account::visit(visitor),
             validation: Validation::visit(visitor),
             archive: Archive::visit(visitor),

@@ -75,7 +75,7 @@ pub struct Lifecycle {
     pub hard_stop: CancellationToken,
     /// Fires when the server is asked to stop: whoever waits for nothing more is sent home.
     pub closing: CancellationToken,
-    /// WebSockets, which outlive the requests that opened them.
+    /// Open `WebSockets`, which outlive the requests that opened them.
     pub sockets: TaskTracker,
 }
 

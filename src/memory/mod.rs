@@ -142,6 +142,8 @@ pub struct Place {
     pub persona: Option<String>,
     /// Whether that one was set by hand, and a client's doesn't count.
     pub persona_is_set: bool,
+    /// What of a lorebook lasts, as [`Talk::lore_timers`] told it.
+    pub lore_timers: Option<String>,
     /// Newest messages of the path that the client didn't send, in order.
     pub earlier: Vec<Stored>,
 }
@@ -156,6 +158,7 @@ impl Place {
             matched: 0,
             persona: None,
             persona_is_set: false,
+            lore_timers: None,
             earlier: Vec::new(),
         }
     }
@@ -354,6 +357,7 @@ impl Inner {
             matched: known.matched,
             persona: row.persona,
             persona_is_set: row.persona_is_set,
+            lore_timers: row.lore_timers,
             earlier,
         })
     }

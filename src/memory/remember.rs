@@ -23,6 +23,8 @@ pub struct Talk {
     pub history: Vec<Said>,
     /// What the newest message feels like, if that is known.
     pub feeling: Option<Feeling>,
+    /// What of a lorebook lasts into the next turn.
+    pub lore_timers: Option<String>,
 }
 
 /// An answer to it.
@@ -274,6 +276,9 @@ impl Inner {
         }
         if let Some(tip) = answers.first().or(parent.as_ref()) {
             rows::set_tip(&transaction, row.id, tip.id, turn.said_at)?;
+        }
+        if row.lore_timers != turn.talk.lore_timers && !turn.answers.is_empty() {
+            rows::set_lore_timers(&transaction, row.id, turn.talk.lore_timers.as_deref())?;
         }
         if let Some(persona) = persona
             && !row.persona_is_set

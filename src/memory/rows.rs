@@ -21,6 +21,7 @@ pub(super) struct SessionRow {
     pub(super) tip: Option<MessageId>,
     pub(super) persona: Option<String>,
     pub(super) persona_is_set: bool,
+    pub(super) lore_timers: Option<String>,
 }
 
 /// A message as it is stored.
@@ -90,7 +91,8 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Stored> {
     })
 }
 
-const SESSION: &str = "id, name, is_recognised, created_at, used_at, tip, persona, persona_is_set";
+const SESSION: &str = "id, name, is_recognised, created_at, used_at, tip, persona, persona_is_set,
+    lore_timers";
 
 /// See [`super::is_private`].
 const NOT_PRIVATE: &str = "name NOT GLOB 'private/*'";
@@ -105,6 +107,7 @@ fn session(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         tip: row.get::<_, Option<i64>>(5)?.map(MessageId),
         persona: row.get(6)?,
         persona_is_set: row.get(7)?,
+        lore_timers: row.get(8)?,
     })
 }
 
@@ -168,6 +171,18 @@ pub(super) fn new_session(
     let id = connection
         .query_row("SELECT id FROM sessions WHERE name = ?1", [name], |row| row.get(0))?;
     Ok(SessionId(id))
+}
+
+pub(super) fn set_lore_timers(
+    connection: &Connection,
+    session: SessionId,
+    timers: Option<&str>,
+) -> Result<(), StoreError> {
+    connection.execute(
+        "UPDATE sessions SET lore_timers = ?2 WHERE id = ?1",
+        params![session.0, timers],
+    )?;
+    Ok(())
 }
 
 pub(super) fn set_tip(

@@ -1,6 +1,7 @@
 //! A turn in the terms of `context`: what could stand in the prompt, and how much each of it matters.
 
 use super::counted::other_system_messages;
+use super::lore::Stands;
 use super::{Draft, Recalled};
 use crate::chat::recollection::{Speaker, fact_line, recollection};
 use crate::chat::words::FeelingText;
@@ -35,6 +36,7 @@ impl Draft {
         let mut list = Elements { counter: &*self.counter, elements: Vec::new() };
         self.add_system(&mut list, short);
         self.add_memory(service, &mut list, recalled, feeling)?;
+        self.add_lore(&mut list);
         let newest = self.turns.last().map(|turn| turn.depth);
         for turn in self.turns.iter().filter(|turn| turn.depth >= self.first) {
             let priority = if Some(turn.depth) == newest { MUST_BE_IN } else { HISTORY };
@@ -74,6 +76,22 @@ impl Draft {
             let element = list.add(id, kind, Layer::System, priority, text.to_owned());
             element.tokens += self.per_message;
             element.type_name = "system".into();
+        }
+    }
+
+    /// What is always active goes with the persona, what comes and goes with memory.
+    fn add_lore(&self, list: &mut Elements<'_>) {
+        for entry in &self.lore.entries {
+            let layer = match entry.stands {
+                Stands::BeforePersona | Stands::AfterPersona => Layer::System,
+                Stands::InMind | Stands::AtDepth(..) => Layer::PlotAndWorld,
+            };
+            let (id, text) = (entry.id.clone(), entry.text.clone());
+            let element = list.add(id, ElementKind::World, layer, LORE, text);
+            if entry.stands != Stands::InMind {
+                element.tokens += self.per_message;
+            }
+            element.type_name = format!("lore: {}", entry.why);
         }
     }
 

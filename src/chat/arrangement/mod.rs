@@ -3,12 +3,14 @@
 
 mod counted;
 mod elements;
+mod lore;
 mod prompt;
 
 use std::sync::Arc;
 
 use self::counted::{other_system_messages, persona, template_tokens, turns};
 use self::elements::HIGH;
+use self::lore::InPlay;
 use super::room::{Room, first_in_prompt, first_of};
 use super::transcript::Transcript;
 use super::{ChatError, ChatService, Known, TurnRequest};
@@ -35,6 +37,7 @@ pub(super) struct Draft {
     room: Room,
     persona: Option<Persona>,
     known: Vec<Known>,
+    lore: InPlay,
     /// Messages of the path in order, those that the client didn't send first.
     turns: Vec<Turn>,
     /// Position on the path of the first message in the prompt.
@@ -100,19 +103,24 @@ impl Draft {
         let mut room = Room::new(window, request.max_tokens, fixed, service.settings.shares);
         let persona = persona(&transcript, place, &*counter);
         let mut turns = turns(&transcript, place, &*counter, per_message);
+        let lore = request.beside.lore.as_ref().map_or_else(InPlay::default, |lore| {
+            let timers = place.and_then(|place| place.lore_timers.as_deref());
+            InPlay::new(lore, timers, &turns, window.get(), &*counter)
+        });
         if let Some(most) = request.beside.most_messages {
             let first = turns.last().map_or(0, |newest| first_of(newest.depth + 1, most));
             turns.retain(|turn| turn.depth >= first);
         }
-        let lore: TokenCount = other_system_messages(&transcript, persona.as_ref())
+        let system: TokenCount = other_system_messages(&transcript, persona.as_ref())
             .map(|(_, text)| counter.count(text) + per_message)
+            .chain(lore.beside_persona().map(|entry| counter.count(&entry.text) + per_message))
             .sum();
         let of_persona = persona.as_ref().map_or(TokenCount::ZERO, |it| it.tokens + per_message);
-        room.lend_to_system((of_persona + lore).min(room.most_for_persona()));
+        room.lend_to_system((of_persona + system).min(room.most_for_persona()));
         let known = request.beside.known.clone();
         let mut draft =
-            Self { transcript, counter, room, persona, known, turns, first: 0, per_message };
-        draft.first = draft.first(of_persona + lore);
+            Self { transcript, counter, room, persona, known, lore, turns, first: 0, per_message };
+        draft.first = draft.first(of_persona + system);
         Ok(draft)
     }
 
@@ -133,6 +141,11 @@ impl Draft {
     /// Position on the path of the first message that is going to be in the prompt.
     pub(super) fn first_in_prompt(&self) -> usize {
         self.first
+    }
+
+    /// What of the lorebook lasts into the next turn.
+    pub(super) fn lore_timers(&self) -> Option<String> {
+        self.lore.timers.clone()
     }
 
     /// The persona and the tokens it may take, where those are fewer than it has.
@@ -215,6 +228,8 @@ impl Draft {
         if self.transcript.has_stray_calls() {
             notes.push("results of tools before anything that was said are left out".into());
         }
+        let left_out = self.lore.left_out.iter();
+        notes.extend(left_out.map(|(id, why)| format!("lore-{id} is left out: {why}")));
         if self.first == 0 {
             return;
         }

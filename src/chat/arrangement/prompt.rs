@@ -1,8 +1,9 @@
 //! The prompt: what was placed, as messages in their order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::elements::{BEGINNING, PERSONA};
+use super::lore::Stands;
 use super::{Draft, Recalled, Turn};
 use crate::chat::transcript::Sent;
 use crate::chat::words::{MemoryBlock, SummaryBlock};
@@ -25,21 +26,29 @@ impl Draft {
         let is_said = |place: &usize| self.transcript.said_at(*place).is_some();
         let first_said = (0..sent.len()).find(is_said).unwrap_or(sent.len());
         let newest = self.turns.last().and_then(|turn| turn.sent_at);
-        let mut messages = Vec::new();
+        let text_of = |id: &str| placed.get(id).map(|text| (*text).to_owned());
+        let newest_depth = self.turns.last().map_or(0, |turn| turn.depth);
+        let mut at_depth = self.lore.by_depth(self.first_placed(), newest_depth, &text_of);
+        let mut messages = self.lore_beside(Stands::BeforePersona, &text_of);
         if let Some(persona) = self.persona.as_ref().filter(|persona| !persona.is_sent) {
             let text = placed.get(PERSONA).copied().unwrap_or(&persona.text);
             messages.push(Message::system(text));
         }
+        if self.persona.as_ref().is_none_or(|persona| !persona.is_sent) {
+            messages.extend(self.lore_beside(Stands::AfterPersona, &text_of));
+        }
         for (place, message) in sent.iter().enumerate() {
             if place == first_said {
                 messages.extend(summaries(service, &placed, recalled)?);
-                messages.extend(self.not_sent(&placed));
+                messages.extend(self.not_sent(&placed, &mut at_depth));
             }
             if Some(place) == newest {
-                messages.extend(memories(service, assembly)?);
+                messages.extend(self.memories(service, assembly, &text_of)?);
             }
             let turn = self.turn_at(place);
-            let Some(text) = placed.get(self.id_of(place, turn).as_str()) else { continue };
+            messages.extend(turn.and_then(|turn| at_depth.remove(&turn.depth)).unwrap_or_default());
+            let id = self.id_of(place, turn);
+            let Some(text) = placed.get(id.as_str()) else { continue };
             let mut message = message.message();
             if *text != turn.map_or(message.content.as_str(), Turn::text) {
                 message = Message { content: (*text).to_owned(), wire: None, ..message };
@@ -49,8 +58,26 @@ impl Draft {
                 let calls = self.transcript.calls_after(place);
                 messages.extend(sent[calls].iter().map(Sent::message));
             }
+            if id == PERSONA {
+                messages.extend(self.lore_beside(Stands::AfterPersona, &text_of));
+            }
         }
+        messages.extend(at_depth.into_values().flatten());
         Ok(messages)
+    }
+
+    /// Position on the path of the first message that there is room for.
+    fn first_placed(&self) -> usize {
+        self.turns.first().map_or(0, |turn| turn.depth.max(self.first))
+    }
+
+    fn lore_beside(
+        &self,
+        stands: Stands,
+        text_of: &dyn Fn(&str) -> Option<String>,
+    ) -> Vec<Message> {
+        let entries = self.lore.standing(stands);
+        entries.filter_map(|entry| text_of(&entry.id).map(Message::system)).collect()
     }
 
     /// The turn that the message in this place is.
@@ -74,14 +101,47 @@ impl Draft {
         }
     }
 
-    fn not_sent(&self, placed: &HashMap<&str, &str>) -> Vec<Message> {
-        let turns = self.turns.iter().filter(|turn| turn.sent_at.is_none());
-        turns
-            .filter_map(|turn| {
-                let text = placed.get(format!("message-{}", turn.depth).as_str())?;
-                Some(Message { content: (*text).to_owned(), ..turn.message.clone() })
-            })
-            .collect()
+    fn not_sent(
+        &self,
+        placed: &HashMap<&str, &str>,
+        at_depth: &mut BTreeMap<usize, Vec<Message>>,
+    ) -> Vec<Message> {
+        let mut messages = Vec::new();
+        for turn in self.turns.iter().filter(|turn| turn.sent_at.is_none()) {
+            messages.extend(at_depth.remove(&turn.depth).unwrap_or_default());
+            if let Some(text) = placed.get(format!("message-{}", turn.depth).as_str()) {
+                messages.push(Message { content: (*text).to_owned(), ..turn.message.clone() });
+            }
+        }
+        messages
+    }
+
+    /// What came to mind.
+    fn memories(
+        &self,
+        service: &ChatService,
+        assembly: &Assembly,
+        text_of: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Message>, ChatError> {
+        let lines = |wanted: &dyn Fn(&str) -> bool| {
+            let is_wanted = |it: &context::Placed| it.kind == ElementKind::Memory && wanted(&it.id);
+            assembly.texts(is_wanted).iter().map(|text| text.trim_end().to_owned()).collect()
+        };
+        let is_recalled = |id: &str| id.starts_with("memory-");
+        let lore = self.lore.standing(Stands::InMind);
+        let block = MemoryBlock {
+            lore: lore.filter_map(|entry| text_of(&entry.id)).collect(),
+            facts: lines(&|id| !is_recalled(id)),
+            memories: lines(&is_recalled),
+            feeling: assembly
+                .texts(|it| it.kind == ElementKind::Feeling)
+                .pop()
+                .map(|text| text.trim_end().to_owned()),
+        };
+        if block.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Message::system(service.prompts.render(&block)?.trim_end())))
     }
 }
 
@@ -101,25 +161,4 @@ fn summaries(
     }
     let block = service.prompts.render(&SummaryBlock { summaries })?;
     Ok(Some(Message::system(block.trim_end())))
-}
-
-/// What came to mind.
-fn memories(service: &ChatService, assembly: &Assembly) -> Result<Option<Message>, ChatError> {
-    let lines = |wanted: &dyn Fn(&str) -> bool| {
-        let is_wanted = |it: &context::Placed| it.kind == ElementKind::Memory && wanted(&it.id);
-        assembly.texts(is_wanted).iter().map(|text| text.trim_end().to_owned()).collect()
-    };
-    let is_recalled = |id: &str| id.starts_with("memory-");
-    let block = MemoryBlock {
-        facts: lines(&|id| !is_recalled(id)),
-        memories: lines(&is_recalled),
-        feeling: assembly
-            .texts(|it| it.kind == ElementKind::Feeling)
-            .pop()
-            .map(|text| text.trim_end().to_owned()),
-    };
-    if block.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Message::system(service.prompts.render(&block)?.trim_end())))
 }

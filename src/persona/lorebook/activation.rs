@@ -57,6 +57,8 @@ pub struct Active {
     pub text: String,
     pub position: Position,
     pub order: i64,
+    /// Whether it is always active.
+    pub is_constant: bool,
     pub why: String,
 }
 
@@ -231,6 +233,7 @@ impl Run<'_> {
             text,
             position: entry.position,
             order: entry.order,
+            is_constant: entry.is_constant,
             why,
         };
         self.active.push((at, active));

@@ -12,7 +12,9 @@ CREATE TABLE sessions (
     tip INTEGER,
     persona TEXT,
     -- Whether it was set by hand; then the client's first system message doesn't replace it.
-    persona_is_set INTEGER NOT NULL DEFAULT 0
+    persona_is_set INTEGER NOT NULL DEFAULT 0,
+    -- What of a lorebook lasts from turn to turn, as JSON.
+    lore_timers TEXT
 ) STRICT;
 
 CREATE TABLE messages (
