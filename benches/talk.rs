@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use comfy_table::Table;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use rhapsode::account::SigningKey;
 use rhapsode::app::{App, Parts, checks, llama_settings};
 use rhapsode::clock::Clock;
 use rhapsode::config::Config;
@@ -169,6 +170,7 @@ impl Server {
                 metrics: Metrics::new().unwrap(),
                 store: Some(Store::open(folder).unwrap()),
                 ids: Ids::unpredictable(clock.clone()),
+                signing_key: SigningKey::of_secret(b"only for these measurements"),
                 clock,
             },
         );

@@ -16,8 +16,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::settings::{HttpParts, log_settings, remote as remote_settings};
+pub use self::settings::{HttpParts, log_settings, remote as remote_settings, signing_key};
 pub use self::shutdown::signals;
+use crate::account::{Accounts, SigningKey};
 use crate::chat::{ChatParts, ChatService};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,7 +28,7 @@ use crate::emotion::Detector;
 use crate::engine::llama::{LlamaEngine, LlamaSettings};
 use crate::engine::remote::{RemoteEngine, RemoteSettings};
 use crate::engine::{Engine, EngineError};
-use crate::http::{self, AppState, HttpSettings, Lifecycle};
+use crate::http::{self, AppState, HttpSettings, Lifecycle, Limits};
 use crate::ids::Ids;
 use crate::memory::{Memory, MemoryParts};
 use crate::metrics::Metrics;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub store: Option<Store>,
     pub clock: Clock,
     pub ids: Ids,
+    /// Signs the tokens of accounts.
+    pub signing_key: SigningKey,
 }
 
 /// A server that can be asked in process or bound to a port.
@@ -65,13 +68,16 @@ impl Parts {
     pub fn of(config: &Config, prompts: Prompts) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let store = Store::open(&config.server.db_path)?;
+        let ids = Ids::unpredictable(clock.clone());
+        let signing_key = signing_key(config, &ids)?;
         Ok(Self {
             engine: start_engine(config, clock.clone())?,
             prompts: Arc::new(prompts),
             embedder: Arc::new(LazyEmbedder::new(embedder_folder(config))),
             metrics: Metrics::new()?,
             store: Some(store),
-            ids: Ids::unpredictable(clock.clone()),
+            ids,
+            signing_key,
             clock,
         })
     }
@@ -86,7 +92,7 @@ impl App {
             config.context.context_enable_caching,
             move || for_tokenizers.counter(),
         ));
-        let Parts { prompts, embedder, metrics, store, clock, ids, .. } = parts;
+        let Parts { prompts, embedder, metrics, store, clock, ids, signing_key, .. } = parts;
         let distiller = Distiller::new(
             Arc::clone(&engine),
             Some(Arc::clone(&embedder)),
@@ -100,6 +106,10 @@ impl App {
         let keeps_receipts = config.context.context_enable_monitoring && kept > 0;
         let receipts =
             store.clone().filter(|_| keeps_receipts).map(|store| ReceiptBook::new(store, kept));
+        let accounts = store.clone().map(|store| {
+            let settings = settings::accounts(config, signing_key);
+            Accounts::new(store, clock.clone(), ids.clone(), settings)
+        });
         let memory = store.map(|store| {
             Memory::new(MemoryParts {
                 store,
@@ -133,7 +143,7 @@ impl App {
             ids,
             settings: settings::story(config),
         });
-        let HttpParts { http, token_limits, grace } = settings::http(config);
+        let HttpParts { http, token_limits, limits, grace } = settings::http(config);
         let state = AppState {
             story,
             chat,
@@ -143,6 +153,8 @@ impl App {
             engine,
             tokenizers,
             receipts,
+            accounts,
+            limits: Limits::new(limits),
             token_limits: Arc::new(token_limits),
             lifecycle: Lifecycle::default(),
         };
