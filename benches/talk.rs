@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use comfy_table::Table;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use rhapsode::account::SigningKey;
 use rhapsode::app::{App, Parts, checks, llama_settings};
 use rhapsode::clock::Clock;
 use rhapsode::config::Config;
@@ -174,6 +175,7 @@ impl Server {
                 store: Some(store),
                 personas: Personas::open(None, kept, words, clock.clone()).unwrap(),
                 ids: Ids::unpredictable(clock.clone()),
+                signing_key: SigningKey::of_secret(b"only for these measurements"),
                 clock,
             },
         );

@@ -10,6 +10,8 @@ mod passwords;
 mod profile;
 mod registration;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::fmt;
@@ -171,8 +173,7 @@ impl Accounts {
         let (refresh, login) = self.inner.new_login();
         let claims = self.inner.claims(&uid, &login.id);
         let now = self.inner.now();
-        let dead_since = after(now, Duration::ZERO)
-            .saturating_sub(after(0, self.inner.settings.access_lifetime));
+        let dead_since = now.saturating_sub(after(0, self.inner.settings.access_lifetime));
         self.inner
             .change(move |transaction| {
                 rows::sweep(transaction, dead_since)?;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::account::SigningKey;
 use crate::agents;
 use crate::chat;
 use crate::clock::Clock;
@@ -52,10 +53,12 @@ pub enum Depth {
 /// All checks, in the order in which a server needs the things.
 pub async fn run(config: &Config, depth: Depth) -> Vec<Check> {
     let mut checks = configuration(config);
+    checks.extend(binding(config));
     checks.push(prompts(config));
     checks.push(schemas(config));
     checks.push(database(config));
     checks.push(personas(config));
+    checks.push(signing_key(config));
     checks.push(model(config, depth).await);
     checks.push(embedder(config, depth));
     checks
@@ -70,6 +73,22 @@ fn configuration(config: &Config) -> Vec<Check> {
     checks.extend(config.warnings().iter().cloned().map(warning));
     checks.extend(config.without_effect().iter().map(|setting| warning(setting.to_string())));
     checks
+}
+
+/// A server that anyone can reach lets nobody in by default.
+fn binding(config: &Config) -> Option<Check> {
+    let (host, account) = (config.server.host, &config.account);
+    let is_local = host.to_canonical().is_loopback();
+    if is_local || account.api_keys.is_some() || account.allow_open {
+        return None;
+    }
+    let detail = format!(
+        "HOST {host} can be reached from other machines, and anyone there could use the model and read \
+         every talk. Set API_KEYS (clients send one as `Authorization: Bearer`), or HOST=127.0.0.1 (with \
+         a proxy before it that knows its users), or ALLOW_OPEN=true if you trust everyone who can \
+         connect"
+    );
+    Some(Check::new("binding", Verdict::Fault, detail))
 }
 
 fn prompts(config: &Config) -> Check {
@@ -119,6 +138,17 @@ fn database(config: &Config) -> Check {
 fn personas(config: &Config) -> Check {
     const WHAT: &str = "personas";
     match Personas::inspect(config.chat.personas_file.clone()) {
+        Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
+        Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
+    }
+}
+
+fn signing_key(config: &Config) -> Check {
+    const WHAT: &str = "signing key";
+    if config.account.jwt_secret.is_some() {
+        return Check::new(WHAT, Verdict::Ok, "JWT_SECRET");
+    }
+    match SigningKey::inspect(&config.server.db_path) {
         Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
         Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
     }

@@ -25,6 +25,7 @@ impl App {
             let request = Request::post(path)
                 .header(header::CONTENT_TYPE, "application/json")
                 .header(header::ACCEPT, "text/event-stream")
+                .extension(http::InProcess)
                 .body(Body::from(body))?;
             let response = router.oneshot(request).await?;
             let is_stream = response

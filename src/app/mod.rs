@@ -16,8 +16,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::settings::{HttpParts, log_settings, remote as remote_settings};
+pub use self::settings::{HttpParts, log_settings, remote as remote_settings, signing_key};
 pub use self::shutdown::signals;
+use crate::account::{Accounts, SigningKey};
 use crate::chat::{ChatParts, ChatService};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,7 +28,7 @@ use crate::emotion::Detector;
 use crate::engine::llama::{LlamaEngine, LlamaSettings};
 use crate::engine::remote::{RemoteEngine, RemoteSettings};
 use crate::engine::{Engine, EngineError};
-use crate::http::{self, AppState, HttpSettings, Lifecycle};
+use crate::http::{self, AppState, HttpSettings, Lifecycle, Limits};
 use crate::ids::Ids;
 use crate::memory::{Memory, MemoryParts};
 use crate::metrics::Metrics;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub personas: Personas,
     pub clock: Clock,
     pub ids: Ids,
+    /// Signs the tokens of accounts.
+    pub signing_key: SigningKey,
 }
 
 /// A server that can be asked in process or bound to a port.
@@ -74,6 +77,8 @@ impl Parts {
             Arc::clone(&prompts),
             clock.clone(),
         )?;
+        let ids = Ids::unpredictable(clock.clone());
+        let signing_key = signing_key(config, &ids)?;
         Ok(Self {
             engine: start_engine(config, clock.clone())?,
             prompts,
@@ -81,7 +86,8 @@ impl Parts {
             metrics: Metrics::new()?,
             store: Some(store),
             personas,
-            ids: Ids::unpredictable(clock.clone()),
+            ids,
+            signing_key,
             clock,
         })
     }
@@ -96,7 +102,8 @@ impl App {
             config.context.context_enable_caching,
             move || for_tokenizers.counter(),
         ));
-        let Parts { prompts, embedder, metrics, store, personas, clock, ids, .. } = parts;
+        let Parts { prompts, embedder, metrics, store, personas, clock, ids, signing_key, .. } =
+            parts;
         let distiller = Distiller::new(
             Arc::clone(&engine),
             Some(Arc::clone(&embedder)),
@@ -110,6 +117,10 @@ impl App {
         let keeps_receipts = config.context.context_enable_monitoring && kept > 0;
         let receipts =
             store.clone().filter(|_| keeps_receipts).map(|store| ReceiptBook::new(store, kept));
+        let accounts = store.clone().map(|store| {
+            let settings = settings::accounts(config, signing_key);
+            Accounts::new(store, clock.clone(), ids.clone(), settings)
+        });
         let memory = store.map(|store| {
             Memory::new(MemoryParts {
                 store,
@@ -143,7 +154,7 @@ impl App {
             ids,
             settings: settings::story(config),
         });
-        let HttpParts { http, token_limits, grace } = settings::http(config);
+        let HttpParts { http, token_limits, limits, grace } = settings::http(config);
         let state = AppState {
             story,
             chat,
@@ -154,6 +165,8 @@ impl App {
             tokenizers,
             receipts,
             personas,
+            accounts,
+            limits: Limits::new(limits),
             token_limits: Arc::new(token_limits),
             lifecycle: Lifecycle::default(),
         };

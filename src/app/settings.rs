@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::account::{AccountSettings, Algorithm, KeyError, SigningKey};
 use crate::agents::Profile;
 use crate::chat::{ChatSettings, Shares};
 use crate::companion::{CompanionSettings, VisitSettings};
@@ -12,7 +13,8 @@ use crate::distil::{ChosenMethod, DistilSettings, Temperatures};
 use crate::engine::Sampling;
 use crate::engine::llama::FlashAttention;
 use crate::engine::remote::{Provider, RemoteSettings};
-use crate::http::{HttpSettings, TalkDefaults, TokenLimits};
+use crate::http::{ApiKeys, HttpSettings, LimitSettings, TalkDefaults, TokenLimits};
+use crate::ids::Ids;
 use crate::memory::MemorySettings;
 use crate::story::{Levels, PhaseValidation, Presence, Priorities, Profiles, StorySettings};
 use crate::telemetry::LogSettings;
@@ -320,6 +322,7 @@ pub(super) fn tokenizer(config: &Config) -> TokenizerChoice {
 pub struct HttpParts {
     pub http: HttpSettings,
     pub token_limits: TokenLimits,
+    pub limits: LimitSettings,
     /// How long open streams may go on after the server was told to stop.
     pub grace: Duration,
 }
@@ -332,6 +335,15 @@ pub(super) fn http(config: &Config) -> HttpParts {
             cors_origins: server.cors_origins.clone(),
             max_request_bytes: server.max_request_bytes.as_usize(),
             debug: server.debug,
+            keys: config
+                .account
+                .api_keys
+                .as_ref()
+                .map_or_else(ApiKeys::default, |keys| ApiKeys::of_list(keys.expose())),
+        },
+        limits: LimitSettings {
+            requests: config.account.rate_limit_per_minute,
+            logins: config.account.login_rate_limit_per_minute,
         },
         token_limits: TokenLimits {
             window: config.engine.llm_n_ctx as usize,
@@ -341,6 +353,28 @@ pub(super) fn http(config: &Config) -> HttpParts {
             layers: layers(config),
         },
         grace: Duration::from_secs(server.shutdown_grace_seconds),
+    }
+}
+
+/// The operator's key, or the one that lies with the database, which is made if need be.
+pub fn signing_key(config: &Config, ids: &Ids) -> Result<SigningKey, KeyError> {
+    config.account.jwt_secret.as_ref().map_or_else(
+        || SigningKey::in_folder(&config.server.db_path, ids),
+        |secret| Ok(SigningKey::of_secret(secret.expose().as_bytes())),
+    )
+}
+
+pub(super) fn accounts(config: &Config, key: SigningKey) -> AccountSettings {
+    const HOUR: u64 = 60 * 60;
+    let account = &config.account;
+    AccountSettings {
+        key,
+        algorithm: match account.jwt_algorithm {
+            config::JwtAlgorithm::Hs256 => Algorithm::Hs256,
+        },
+        access_lifetime: Duration::from_secs(account.jwt_expiration_hours * HOUR),
+        refresh_lifetime: Duration::from_secs(account.refresh_expiration_days * 24 * HOUR),
+        registration_is_open: account.enable_registration,
     }
 }
 

@@ -133,6 +133,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::http::ApiKeys;
 
     #[test]
     fn a_path_below_v1_is_openais_with_and_without_a_session() {
@@ -151,6 +152,7 @@ mod tests {
             cors_origins: Vec::new(),
             max_request_bytes: 1024,
             debug: false,
+            keys: ApiKeys::default(),
         };
         let panics = || get(async || -> () { panic!("a fault") });
         let router = Router::new().route("/v1/models", panics()).route("/health", panics());

@@ -2,12 +2,15 @@
 //! calls one thing, and maps.
 
 mod answer;
+mod auth;
 mod client;
 mod docs;
 mod error;
 mod extract;
 mod health;
+mod keys;
 mod layers;
+mod limits;
 mod memory;
 mod openai;
 mod openapi;
@@ -27,11 +30,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::error::{ApiError, Code};
+pub use self::keys::{ApiKeys, InProcess};
+pub use self::limits::{LimitSettings, Limits};
 pub use self::openai::TalkDefaults;
 pub use self::openapi::document as openapi_document;
 pub use self::routes::{story_jobs, story_path};
 pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
+use crate::account::Accounts;
 use crate::chat::ChatService;
 use crate::embedding::Embedder;
 use crate::engine::{Engine, EngineError};
@@ -53,6 +59,9 @@ pub struct AppState {
     pub tokenizers: Arc<Tokenizers>,
     pub receipts: Option<ReceiptBook>,
     pub personas: Personas,
+    /// `None` without a database.
+    pub accounts: Option<Accounts>,
+    pub limits: Limits,
     pub token_limits: Arc<TokenLimits>,
     pub lifecycle: Lifecycle,
 }
@@ -98,10 +107,13 @@ pub struct HttpSettings {
     pub max_request_bytes: usize,
     /// Whether error answers carry their cause.
     pub debug: bool,
+    /// What opens the routes that no account guards; none opens them to all.
+    pub keys: ApiKeys,
 }
 
 /// Every route, with its layers.
 pub fn router(state: AppState, settings: &HttpSettings) -> Router {
     let metrics = state.metrics.clone();
-    layers::wrap(routes::all(settings).with_state(state), settings, metrics)
+    let routes = routes::all(settings, &state.limits);
+    layers::wrap(routes.with_state(state), settings, metrics)
 }

@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document, put together from the table of routes and the types' JSON Schemas.
 
+use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
 use schemars::generate::SchemaSettings;
@@ -7,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::Style;
 use super::memory;
-use super::routes::{ENDPOINTS, Endpoint};
+use super::routes::{Access, ENDPOINTS, Endpoint};
 use super::wire::TYPES;
 
 /// The version of the story contract.
@@ -46,7 +47,7 @@ pub fn document(api_prefix: &str) -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "paths": paths,
-        "components": { "schemas": schemas },
+        "components": { "schemas": schemas, "securitySchemes": security_schemes() },
     })
 }
 
@@ -66,14 +67,15 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
     }
     let status = more.status.to_string();
     let mut responses = json!({ status: { "description": endpoint.summary, "content": content } });
-    for status in endpoint.errors {
-        responses[status.to_string()] = error_response(*status, endpoint.style, &schema);
+    for status in errors(endpoint) {
+        responses[status.to_string()] = error_response(status, endpoint.style, &schema);
     }
     let mut operation = json!({
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
         "operationId": operation_id(endpoint),
         "responses": responses,
+        "security": security(endpoint.access()),
     });
     if let Some(request) = endpoint.request.filter(|_| more.takes_lines) {
         let content = json!({ LINES: { "schema": schema(request) } });
@@ -103,6 +105,44 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
 /// What a file is to the document.
 fn file() -> Value {
     json!({ "schema": { "type": "string", "format": "binary" } })
+}
+
+/// Those of the table, and those of what guards the route.
+fn errors(endpoint: &Endpoint) -> BTreeSet<u16> {
+    let guard = (endpoint.access() != Access::Open).then_some(401);
+    let limit = endpoint.is_limited().then_some(429);
+    endpoint.errors.iter().copied().chain(guard).chain(limit).collect()
+}
+
+/// Names of [`security_schemes`]; one of the list does. `{}` is nothing at all.
+fn security(access: Access) -> Value {
+    match access {
+        Access::Open => json!([]),
+        Access::Key => json!([{ "key": [] }, { "keyHeader": [] }, {}]),
+        Access::Account => json!([{ "account": [] }]),
+    }
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "One of the server's API_KEYS; nothing is needed where it has none",
+        },
+        "keyHeader": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "The same, in a header of its own",
+        },
+        "account": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access_token of a login",
+        },
+    })
 }
 
 fn error_response(status: u16, style: Style, schema: &impl Fn(&str) -> Value) -> Value {

@@ -8,7 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use super::error::Style;
 use super::story::examples;
 use super::{
-    AppState, HttpSettings, docs, health, layers, memory, openai, personas, receipts, story, tokens,
+    AppState, HttpSettings, Limits, auth, docs, health, keys, layers, limits, memory, openai,
+    personas, receipts, story, tokens,
 };
 use crate::story::{
     AgenticModifyRequest, ChapterOutlineRequest, CharacterDetailsRequest, CharacterFeedbackRequest,
@@ -36,8 +37,25 @@ pub(super) struct Endpoint {
     handler: fn() -> MethodRouter<AppState>,
 }
 
+/// Who gets an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Everybody.
+    Open,
+    /// Who sends one of the server's keys, where it has any.
+    Key,
+    /// Who is logged in.
+    Account,
+}
+
+/// Tags of the routes that accounts guard and limits hold.
+const OF_ACCOUNTS: [&str; 2] = ["account", "companion"];
+/// Where one gets what the others ask for.
+const SIGN_IN: [&str; 3] = ["{api}/auth/register", "{api}/auth/login", "{api}/auth/refresh"];
+
 const GENERATION_ERRORS: &[u16] = &[400, 413, 422, 429, 500, 502, 503, 504];
 const TALK_ERRORS: &[u16] = &[400, 413, 429, 500, 502, 503, 504];
+const ACCOUNT_ERRORS: &[u16] = &[400, 404, 413, 422, 500, 503];
 const MEMORY_ERRORS: &[u16] = &[400, 404, 413, 422, 500, 503];
 const MEMORY_CONFLICTS: &[u16] = &[400, 404, 409, 413, 422, 500, 503];
 
@@ -770,9 +788,131 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         style: Style::Tokens,
         handler: || get(tokens::limits),
     },
+    Endpoint {
+        method: "post",
+        path: "{api}/auth/register",
+        tag: "account",
+        summary: "Make an account, and log in",
+        request: Some("RegisterRequest"),
+        example: Some(auth::examples::REGISTER),
+        response: "LoginTokens",
+        events: None,
+        errors: &[400, 403, 409, 413, 422, 500, 503],
+        style: Style::Problem,
+        handler: || post(auth::register),
+    },
+    Endpoint {
+        method: "post",
+        path: "{api}/auth/login",
+        tag: "account",
+        summary: "Log in, by username or email address",
+        request: Some("LoginRequest"),
+        example: Some(auth::examples::LOGIN),
+        response: "LoginTokens",
+        events: None,
+        errors: &[400, 401, 413, 422, 500, 503],
+        style: Style::Problem,
+        handler: || post(auth::login),
+    },
+    Endpoint {
+        method: "post",
+        path: "{api}/auth/refresh",
+        tag: "account",
+        summary: "New tokens for a refresh token, which is used up",
+        request: Some("RefreshRequest"),
+        example: Some(auth::examples::REFRESH),
+        response: "LoginTokens",
+        events: None,
+        errors: &[400, 401, 413, 422, 500, 503],
+        style: Style::Problem,
+        handler: || post(auth::refresh),
+    },
+    Endpoint {
+        method: "post",
+        path: "{api}/auth/logout",
+        tag: "account",
+        summary: "End the login, with all its tokens, at once",
+        request: None,
+        example: None,
+        response: "LoggedOut",
+        events: None,
+        errors: &[500, 503],
+        style: Style::Problem,
+        handler: || post(auth::logout),
+    },
+    Endpoint {
+        method: "get",
+        path: "{api}/auth/me",
+        tag: "account",
+        summary: "Who is logged in",
+        request: None,
+        example: None,
+        response: "AccountUser",
+        events: None,
+        errors: &[500, 503],
+        style: Style::Problem,
+        handler: || get(auth::me),
+    },
+    Endpoint {
+        method: "get",
+        path: "{api}/users/profile",
+        tag: "account",
+        summary: "What the user tells of themselves",
+        request: None,
+        example: None,
+        response: "UserProfile",
+        events: None,
+        errors: &[404, 500, 503],
+        style: Style::Problem,
+        handler: || get(auth::profile),
+    },
+    Endpoint {
+        method: "put",
+        path: "{api}/users/profile",
+        tag: "account",
+        summary: "Change the profile; a field that isn't sent stays, null takes it away",
+        request: Some("UserProfileChange"),
+        example: Some(auth::examples::PROFILE),
+        response: "UserProfile",
+        events: None,
+        errors: ACCOUNT_ERRORS,
+        style: Style::Problem,
+        handler: || put(auth::change_profile),
+    },
 ];
 
 impl Endpoint {
+    pub(super) fn access(&self) -> Access {
+        match self.tag {
+            _ if SIGN_IN.contains(&self.path) => Access::Open,
+            tag if OF_ACCOUNTS.contains(&tag) => Access::Account,
+            "server" if self.path != "/metrics" => Access::Open,
+            _ => Access::Key,
+        }
+    }
+
+    /// Whether addresses and accounts have a share of requests here.
+    pub(super) fn is_limited(&self) -> bool {
+        OF_ACCOUNTS.contains(&self.tag)
+    }
+
+    /// The handler behind what guards it.
+    fn guarded(&self, settings: &HttpSettings, limits: &Limits) -> MethodRouter<AppState> {
+        let handler = (self.handler)();
+        let handler = if self.access() == Access::Key {
+            handler.route_layer(from_fn_with_state(settings.keys.clone(), keys::required))
+        } else {
+            handler
+        };
+        if SIGN_IN.contains(&self.path) {
+            handler.route_layer(from_fn_with_state(limits.clone(), limits::logins))
+        } else if self.is_limited() {
+            handler.route_layer(from_fn_with_state(limits.clone(), limits::requests))
+        } else {
+            handler
+        }
+    }
+
     pub(super) fn full_path(&self, prefix: &str) -> String {
         self.path.replace("{api}", prefix)
     }
@@ -790,12 +930,13 @@ pub fn story_path(settings: &HttpSettings, endpoint: &str) -> String {
 }
 
 /// The router of all endpoints and the documentation.
-pub(super) fn all(settings: &HttpSettings) -> Router<AppState> {
+pub(super) fn all(settings: &HttpSettings, limits: &Limits) -> Router<AppState> {
     let group = |style: Style| {
         ENDPOINTS.iter().filter(|endpoint| endpoint.style == style).fold(
             Router::new(),
             |router, endpoint| {
-                router.route(&endpoint.full_path(&settings.api_prefix), (endpoint.handler)())
+                let path = endpoint.full_path(&settings.api_prefix);
+                router.route(&path, endpoint.guarded(settings, limits))
             },
         )
     };

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::auth::wire as auth;
 use super::error::{ApiError, DATA};
 use super::memory::wire as memory;
 use super::openai::wire as openai;
@@ -139,6 +140,14 @@ pub(super) const TYPES: &[NamedSchema] = named![
     "RegenerateBioRequest" => story_room::RegenerateBioRequest,
     "RegenerateBioResponse" => story_room::RegenerateBioResponse,
     "RegenerateBioEvent" => WireEvent<story_room::RegenerateBioResponse>,
+    "AccountUser" => auth::AccountUser,
+    "LoggedOut" => auth::LoggedOut,
+    "LoginRequest" => auth::LoginRequest,
+    "LoginTokens" => auth::LoginTokens,
+    "RefreshRequest" => auth::RefreshRequest,
+    "RegisterRequest" => auth::RegisterRequest,
+    "UserProfile" => auth::UserProfile,
+    "UserProfileChange" => auth::UserProfileChange,
     "PhaseTransitionRequest" => story_room::PhaseTransitionRequest,
     "PhaseTransitionResponse" => story_room::PhaseTransitionResponse,
     "PreviewRequest" => story_room::PreviewRequest,

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and compares what it set itself"
 )]
 
+mod accounts;
 mod architecture;
 mod bad_input;
 mod chapter;

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use rhapsode::app::{App, Parts};
+use rhapsode::app::{self, App, Parts};
 use rhapsode::clock::{Clock, Hands};
 use rhapsode::config::Config;
 use rhapsode::embedding::{Embedder, LazyEmbedder};
@@ -161,7 +161,8 @@ impl TestApp {
         folder: &Path,
         settings: &[(&str, &str)],
     ) -> Self {
-        Self::over(engine, Store::open(folder).expect("a database"), settings).await
+        let store = Store::open(folder).expect("a database");
+        Self::with_seed(engine, store, settings, 7 + earlier_starts(folder)).await
     }
 
     /// A server over an open database.
@@ -170,8 +171,23 @@ impl TestApp {
         store: Store,
         settings: &[(&str, &str)],
     ) -> Self {
-        // However busy the machine is.
-        let patient = [("MEMORY_TIMEOUT_MS", "60000")];
+        Self::with_seed(engine, store, settings, 7).await
+    }
+
+    async fn with_seed(
+        engine: Arc<dyn Engine>,
+        store: Store,
+        settings: &[(&str, &str)],
+        seed: u64,
+    ) -> Self {
+        let patient = [
+            // However busy the machine is.
+            ("MEMORY_TIMEOUT_MS", "60000"),
+            ("JWT_SECRET", "no secret at all, but long enough for tests"),
+            // All tests come from one address.
+            ("RATE_LIMIT_PER_MINUTE", "0"),
+            ("LOGIN_RATE_LIMIT_PER_MINUTE", "0"),
+        ];
         let patient = patient.iter().filter(|(name, _)| !settings.iter().any(|it| it.0 == *name));
         let settings: Vec<_> = settings.iter().chain(patient).copied().collect();
         let config = Config::from_pairs(&settings).expect("the test's settings are valid");
@@ -183,6 +199,7 @@ impl TestApp {
             Arc::clone(&prompts),
             clock.clone(),
         );
+        let ids = Ids::seeded(clock.clone(), seed);
         let parts = Parts {
             engine,
             prompts,
@@ -190,7 +207,8 @@ impl TestApp {
             metrics: Metrics::new().expect("new metrics"),
             store: Some(store),
             personas: personas.expect("personas"),
-            ids: Ids::seeded(clock.clone(), 7),
+            signing_key: app::signing_key(&config, &ids).expect("a key"),
+            ids,
             clock,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -277,6 +295,19 @@ impl TestApp {
             .await
             .expect("an answer")
     }
+}
+
+/// How many servers were started over this folder before: a later one must not make the ids of an
+/// earlier one again.
+fn earlier_starts(folder: &Path) -> u64 {
+    let mut starts = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("starts"))
+        .expect("the folder can be written");
+    let earlier = starts.metadata().expect("a file").len();
+    std::io::Write::write_all(&mut starts, b".").expect("the folder can be written");
+    earlier
 }
 
 /// An answer that was read to its end.

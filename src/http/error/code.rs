@@ -13,9 +13,12 @@ pub enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     BadRequest,
+    Unauthorized,
+    Forbidden,
     NotFound,
     Conflict,
     MethodNotAllowed,
+    RateLimited,
     QueueFull,
     LlmLoading,
     LlmNotAvailable,
@@ -76,6 +79,10 @@ impl Code {
             Self::BadRequest => {
                 ("BAD_REQUEST", S::BAD_REQUEST, Level::INFO, "The request cannot be read")
             }
+            Self::Unauthorized => {
+                ("UNAUTHORIZED", S::UNAUTHORIZED, Level::INFO, "Who asks isn't known")
+            }
+            Self::Forbidden => ("FORBIDDEN", S::FORBIDDEN, Level::INFO, "This isn't allowed"),
             Self::NotFound => ("NOT_FOUND", S::NOT_FOUND, Level::INFO, "There is nothing here"),
             Self::Conflict => {
                 ("CONFLICT", S::CONFLICT, Level::INFO, "It is in the way of something else")
@@ -86,6 +93,9 @@ impl Code {
                 Level::INFO,
                 "This path has no such method",
             ),
+            Self::RateLimited => {
+                ("RATE_LIMITED", S::TOO_MANY_REQUESTS, Level::INFO, "This is asked too often")
+            }
             Self::QueueFull => {
                 ("QUEUE_FULL", S::TOO_MANY_REQUESTS, Level::WARN, "Too many requests are waiting")
             }

@@ -219,6 +219,11 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.code == Code::Unauthorized {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.code == Code::LlmRefused {
             // OpenAI's clients would otherwise send again what a 502 answers.
             response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{ApiError, Code, DATA, FaultKind, FieldFault, MOST_FAULTS};
+use crate::account::AccountError;
 use crate::chat::ChatError;
 use crate::context::ContextError;
 use crate::engine::EngineError;
@@ -173,6 +174,37 @@ impl From<PersonaError> for ApiError {
             | PersonaError::File { .. }
             | PersonaError::Prompt(_)
             | PersonaError::Lost => Self::internal(detail),
+        }
+    }
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Invalid(faults) => {
+                let fault = |fault: crate::account::Fault| FieldFault {
+                    path: vec![fault.field.into()],
+                    message: fault.message,
+                    kind: FaultKind::Wrong,
+                };
+                Self::invalid(faults.into_iter().map(fault).collect())
+            }
+            AccountError::RegistrationClosed | AccountError::WrongPassword => {
+                Self::new(Code::Forbidden, detail)
+            }
+            AccountError::Taken(_) => Self::new(Code::Conflict, detail),
+            AccountError::WrongCredentials
+            | AccountError::NotSignedIn(_)
+            | AccountError::RefreshRefused
+            | AccountError::RefreshReused => Self::new(Code::Unauthorized, detail),
+            AccountError::NoUser => Self::new(Code::NotFound, detail),
+            AccountError::Busy { retry_after_seconds } => Self {
+                retry_after_seconds: Some(retry_after_seconds),
+                ..Self::new(Code::QueueFull, detail)
+            },
+            AccountError::Crypto(cause) => Self::internal(cause),
+            AccountError::Store(error) => error.into(),
         }
     }
 }

@@ -82,6 +82,7 @@ pub(in super::super) fn documentation(method: &str, path: &str) -> Documentation
         }
         ("get", "/{session}") => Documentation { query: &[OFFSET, LIMIT, BRANCHES], ..USUAL },
         ("get", "/{session}/search") => Documentation { query: &[WORDS, LIMIT], ..USUAL },
+        ("post", "") if path.ends_with("/auth/register") => Documentation { status: 201, ..USUAL },
         ("post", "/{session}/facts" | "/{session}/fork") => Documentation { status: 201, ..USUAL },
         ("get", "/{session}/export") => {
             Documentation { query: &[FORMAT], answers_lines: true, ..USUAL }
