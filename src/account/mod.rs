@@ -231,6 +231,22 @@ impl Accounts {
         Ok(SignedIn { user, login })
     }
 
+    /// The user behind a name that a caller chose for somebody without an account; made when there is
+    /// none. Nobody can log in as one.
+    pub async fn guest(&self, name: &str) -> Result<UserId, AccountError> {
+        let (name, uid) = (name.to_owned(), self.inner.ids.user());
+        let now = self.inner.clock.now().as_millisecond();
+        let made =
+            self.inner.store.run(move |connection| rows::guest(connection, &name, &uid, now));
+        Ok(made.await?)
+    }
+
+    /// The same, if there is one.
+    pub async fn known_guest(&self, name: &str) -> Result<Option<UserId>, AccountError> {
+        let name = name.to_owned();
+        Ok(self.inner.store.read(move |connection| rows::known_guest(connection, &name)).await?)
+    }
+
     pub async fn user(&self, id: UserId) -> Result<User, AccountError> {
         self.inner
             .read(move |connection| rows::user(connection, id)?.ok_or(AccountError::NoUser))

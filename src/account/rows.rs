@@ -1,6 +1,6 @@
 //! The SQL of accounts.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use serde_json::{Map, Value};
 
 use super::{AccountError, LoginName, Profile, UserId};
@@ -40,6 +40,38 @@ pub(super) enum Rotation {
     /// It had been used, and its login is ended now.
     Reused,
     Refused,
+}
+
+/// Somebody without an account, by the name that a caller chose; made when there is none.
+pub(super) fn guest(
+    connection: &mut Connection,
+    name: &str,
+    uid: &str,
+    now: i64,
+) -> Result<UserId, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if let Some(known) = known_guest(&transaction, name)? {
+        return Ok(known);
+    }
+    // No address looks like that, and no hash is empty: nobody logs in as a guest.
+    let unusable = format!("guest {uid}");
+    transaction.execute(
+        "INSERT INTO users (uid, email, username, password, created_at)
+         VALUES (?1, ?2, ?2, '', ?3)",
+        params![uid, unusable, now],
+    )?;
+    let id = transaction.last_insert_rowid();
+    transaction.execute("INSERT INTO guests (name, user) VALUES (?1, ?2)", params![name, id])?;
+    transaction.commit()?;
+    Ok(UserId(id))
+}
+
+pub(super) fn known_guest(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<UserId>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT user FROM guests WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| row.get(0).map(UserId)).optional()?)
 }
 
 pub(super) fn not_taken(

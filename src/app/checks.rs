@@ -7,6 +7,7 @@ use crate::account::SigningKey;
 use crate::agents;
 use crate::chat;
 use crate::clock::Clock;
+use crate::companion;
 use crate::config::Config;
 use crate::distil;
 use crate::embedding::MiniLm;
@@ -100,7 +101,8 @@ fn prompts(config: &Config) -> Check {
     let faults = agents::check_prompts(&prompts)
         .into_iter()
         .chain(distil::check_prompts(&prompts))
-        .chain(chat::check_prompts(&prompts));
+        .chain(chat::check_prompts(&prompts))
+        .chain(companion::check_prompts(&prompts));
     let faults: Vec<_> = faults.map(|fault| fault.to_string()).collect();
     if !faults.is_empty() {
         return Check::new(WHAT, Verdict::Fault, faults.join("\n"));

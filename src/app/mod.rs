@@ -21,6 +21,7 @@ pub use self::shutdown::signals;
 use crate::account::{Accounts, SigningKey};
 use crate::chat::{ChatParts, ChatService};
 use crate::clock::Clock;
+use crate::companion::{CompanionParts, Companions};
 use crate::config::Config;
 use crate::distil::Distiller;
 use crate::embedding::{Embedder, LazyEmbedder};
@@ -121,6 +122,7 @@ impl App {
             let settings = settings::accounts(config, signing_key);
             Accounts::new(store, clock.clone(), ids.clone(), settings)
         });
+        let database = store.clone();
         let memory = store.map(|store| {
             Memory::new(MemoryParts {
                 store,
@@ -132,6 +134,7 @@ impl App {
                 settings: settings::memory(config),
             })
         });
+        let kept_talks = database.zip(memory.clone());
         let chat = Arc::new(ChatService::new(ChatParts {
             engine: Arc::clone(&engine),
             prompts: Arc::clone(&prompts),
@@ -144,6 +147,19 @@ impl App {
             metrics: metrics.clone(),
             settings: settings::chat(config),
         }));
+        let companions = kept_talks.and_then(|(store, memory)| {
+            Some(Companions::new(CompanionParts {
+                chat: Arc::clone(&chat),
+                memory,
+                store,
+                accounts: accounts.clone()?,
+                personas: personas.clone(),
+                prompts: Arc::clone(&prompts),
+                clock: clock.clone(),
+                ids: ids.clone(),
+                settings: settings::companion(config),
+            }))
+        });
         let story = Arc::new(StoryService {
             engine: Arc::clone(&engine),
             prompts,
@@ -165,6 +181,7 @@ impl App {
             tokenizers,
             receipts,
             personas,
+            companions,
             accounts,
             limits: Limits::new(limits),
             token_limits: Arc::new(token_limits),
@@ -189,8 +206,10 @@ impl App {
         let hard_stop = self.state.lifecycle.hard_stop.clone();
         let grace = self.grace;
         let stopping = stop.clone();
+        let closing = self.state.lifecycle.closing.clone();
         let deadline = tokio::spawn(async move {
             stopping.cancelled().await;
+            closing.cancel();
             tokio::select! {
                 () = tokio::time::sleep(grace) => {}
                 () = stop_now.cancelled() => {}
@@ -202,6 +221,7 @@ impl App {
             let chat = Arc::clone(&chat);
             async move { chat.take_up().await }
         });
+        let upkeep = tokio::spawn(keep_up(self.state.companions.clone()));
         let closed = self.state.lifecycle.hard_stop.clone();
         // A token is a small packet; it must not wait for the one before to be acknowledged.
         let listener = listener.tap_io(|connection| {
@@ -220,10 +240,33 @@ impl App {
                 tokio::time::sleep(TIME_TO_SAY_GOODBYE).await;
             } => Ok(()),
         };
+        let sockets = self.state.lifecycle.sockets.clone();
+        sockets.close();
+        tokio::select! {
+            () = sockets.wait() => {}
+            () = async {
+                self.state.lifecycle.hard_stop.cancelled().await;
+                tokio::time::sleep(TIME_TO_SAY_GOODBYE).await;
+            } => {}
+        }
         deadline.abort();
+        upkeep.abort();
         // What was said to clients that are gone is still being stored.
         chat.finish().await;
         served.context("the server stopped unexpectedly")
+    }
+}
+
+/// Takes up what an earlier process left of companions, and ends visitors' sessions as they expire.
+async fn keep_up(companions: Option<Companions>) {
+    let Some(companions) = companions else { return };
+    companions.take_up().await;
+    let mut minutes = tokio::time::interval(std::time::Duration::from_mins(1));
+    loop {
+        minutes.tick().await;
+        if let Err(error) = companions.end_expired().await {
+            tracing::warn!("expired sessions couldn't be ended: {error}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::account::AccountError;
 use crate::chat::ChatError;
+use crate::engine::EngineError;
 use crate::memory::RecordError;
 use crate::prompts::PromptError;
 use crate::store::StoreError;
@@ -41,6 +42,12 @@ pub enum CompanionError {
     Prompt(#[from] PromptError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<EngineError> for CompanionError {
+    fn from(error: EngineError) -> Self {
+        Self::Chat(error.into())
+    }
 }
 
 impl From<rusqlite::Error> for CompanionError {

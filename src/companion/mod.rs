@@ -24,7 +24,6 @@ mod visits;
 mod words;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -38,7 +37,7 @@ pub use self::records::{Beginning, ConversationChange};
 pub use self::speaking::{Answering, Message, Reply, Telling};
 pub use self::standing::StandingEvent;
 pub use self::stated::FactKind;
-pub use self::visits::{USUAL_PERSONA as USUAL_VISITED, Visit, VisitStart};
+pub use self::visits::{USUAL_PERSONA as USUAL_VISITED, Visit, VisitSettings, VisitStart};
 pub use self::words::check_prompts;
 use crate::account::Accounts;
 use crate::chat::ChatService;
@@ -98,14 +97,6 @@ pub struct CompanionSettings {
     pub visits: VisitSettings,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct VisitSettings {
-    /// A session ends when it was idle for so long.
-    pub timeout: Duration,
-    /// Open sessions of one visitor.
-    pub most: usize,
-}
-
 /// Which of many are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -151,7 +142,7 @@ impl Companions {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Takes up what an earlier process left undone, and ends the visits that expired meanwhile.
+    /// Takes up what an earlier process left undone.
     pub async fn take_up(&self) {
         match self.look(|connection| Ok(conversations::behind(connection)?)).await {
             Ok(behind) => {
@@ -160,9 +151,6 @@ impl Companions {
                 }
             }
             Err(error) => tracing::warn!("conversations couldn't be looked through: {error}"),
-        }
-        if let Err(error) = self.end_expired().await {
-            tracing::warn!("expired sessions couldn't be ended: {error}");
         }
     }
 

@@ -308,6 +308,39 @@ impl Companions {
         }
         Ok(known)
     }
+
+    /// How the two stand now, and what is known; the answer is whole without.
+    async fn context(
+        &self,
+        user: UserId,
+        persona: String,
+    ) -> (Option<RelationshipView>, BTreeMap<String, Vec<String>>) {
+        let profile = match self.inner.accounts.profile(user).await {
+            Ok(profile) => profile,
+            Err(error) => {
+                tracing::warn!("a profile couldn't be read: {error}");
+                return (None, BTreeMap::new());
+            }
+        };
+        let now = self.now();
+        let allows = self.inner.settings.allows_adults;
+        let looked = self
+            .look(move |connection| {
+                let facts = facts::list(connection, user, false)?;
+                let adult = overview::adult(allows, &profile, &facts);
+                let view = overview::view(connection, user, persona, adult, now)?;
+                let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
+                for fact in facts {
+                    known.entry(fact.kind.name().to_owned()).or_default().push(fact.value);
+                }
+                Ok((Some(view), known))
+            })
+            .await;
+        looked.unwrap_or_else(|error| {
+            tracing::warn!("a relationship couldn't be looked at: {error}");
+            (None, BTreeMap::new())
+        })
+    }
 }
 
 /// What the user put into the profile, by kind of fact.
@@ -401,7 +434,8 @@ impl Answering {
             Whom::Visitor { session } => (session.clone(), (None, BTreeMap::new())),
             Whom::User { user, conversation } => {
                 self.companions.catch_up(conversation.id).await;
-                (conversation.uid.clone(), self.context(*user).await)
+                let key = self.persona.key.clone();
+                (conversation.uid.clone(), self.companions.context(*user, key).await)
             }
         };
         let remembered = self.answer.remembered.as_ref();
@@ -419,38 +453,5 @@ impl Answering {
             standing,
             known,
         }
-    }
-
-    /// How the two stand now, and what is known; the answer is whole without.
-    async fn context(
-        &self,
-        user: UserId,
-    ) -> (Option<RelationshipView>, BTreeMap<String, Vec<String>>) {
-        let companions = &self.companions;
-        let profile = match companions.inner.accounts.profile(user).await {
-            Ok(profile) => profile,
-            Err(error) => {
-                tracing::warn!("a profile couldn't be read: {error}");
-                return (None, BTreeMap::new());
-            }
-        };
-        let (key, now) = (self.persona.key.clone(), companions.now());
-        let allows = companions.inner.settings.allows_adults;
-        let looked = companions
-            .look(move |connection| {
-                let facts = facts::list(connection, user, false)?;
-                let adult = overview::adult(allows, &profile, &facts);
-                let view = overview::view(connection, user, key, adult, now)?;
-                let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
-                for fact in facts {
-                    known.entry(fact.kind.name().to_owned()).or_default().push(fact.value);
-                }
-                Ok((Some(view), known))
-            })
-            .await;
-        looked.unwrap_or_else(|error| {
-            tracing::warn!("a relationship couldn't be looked at: {error}");
-            (None, BTreeMap::new())
-        })
     }
 }

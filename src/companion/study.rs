@@ -168,12 +168,9 @@ impl Companions {
             tools: None,
         };
         let engine = Arc::clone(&self.inner.chat.engine);
-        let lost = |_| CompanionError::Chat(EngineError::Lost.into());
         let submitted = tokio::task::spawn_blocking(move || engine.submit(request)).await;
-        let generation =
-            submitted.map_err(lost)?.map_err(|error| CompanionError::Chat(error.into()))?;
-        let answer = generation.text().await;
-        let (text, _) = answer.map_err(|error| CompanionError::Chat(error.into()))?;
+        let generation = submitted.map_err(|_| EngineError::Lost)??;
+        let (text, _) = generation.text().await?;
         tracing::trace!(target: telemetry::GENERATION, content = text, "notes");
         // An answer that was cut off is none.
         Ok(serde_json::from_str(&text).unwrap_or_default())

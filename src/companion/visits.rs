@@ -1,6 +1,8 @@
 //! Sessions of visitors: small bots and kiosks, whose callers choose a name for each of their users.
 //! A session ends when it was idle for long, and what was said in it goes with it.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::{Map, Value};
 
@@ -36,6 +38,14 @@ pub struct VisitStart {
     pub metadata: Map<String, Value>,
     /// Whether a session is begun even where this visitor has an open one with this persona.
     pub anew: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct VisitSettings {
+    /// A session ends when it was idle for so long.
+    pub timeout: Duration,
+    /// Open sessions of one visitor.
+    pub most: usize,
 }
 
 impl VisitStart {

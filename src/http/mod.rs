@@ -4,6 +4,7 @@
 mod answer;
 mod auth;
 mod client;
+mod companion;
 mod docs;
 mod error;
 mod extract;
@@ -20,6 +21,7 @@ mod routes;
 mod sse;
 mod story;
 mod tokens;
+mod visits;
 mod wire;
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
 use crate::account::Accounts;
 use crate::chat::ChatService;
+use crate::companion::Companions;
 use crate::embedding::Embedder;
 use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
@@ -59,6 +62,8 @@ pub struct AppState {
     pub tokenizers: Arc<Tokenizers>,
     pub receipts: Option<ReceiptBook>,
     pub personas: Personas,
+    /// `None` without a database.
+    pub companions: Option<Companions>,
     /// `None` without a database.
     pub accounts: Option<Accounts>,
     pub limits: Limits,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::Style;
 use super::memory;
-use super::routes::{Access, ENDPOINTS, Endpoint};
+use super::routes::{Access, Endpoint, endpoints};
 use super::wire::TYPES;
 
 /// The version of the story contract.
@@ -34,7 +34,7 @@ pub fn document(api_prefix: &str) -> Value {
         }
     }
     let mut paths = Map::new();
-    for endpoint in ENDPOINTS {
+    for endpoint in endpoints() {
         let path = paths.entry(endpoint.full_path(api_prefix)).or_insert_with(|| json!({}));
         path[endpoint.method] = operation(endpoint, &named);
     }
@@ -162,7 +162,7 @@ fn operation_id(endpoint: &Endpoint) -> String {
     let path = endpoint.path.replace("{api}", "").replace(['{', '}'], "");
     let words = path.split(['/', '-']).filter(|word| !word.is_empty()).collect::<Vec<_>>();
     let words = if words.is_empty() { "root".to_owned() } else { words.join("_") };
-    let methods = ENDPOINTS.iter().filter(|other| other.path == endpoint.path).count();
+    let methods = endpoints().filter(|other| other.path == endpoint.path).count();
     if methods == 1 { words } else { format!("{}_{words}", endpoint.method) }
 }
 

@@ -1,6 +1,8 @@
 //! The table of routes: what the router serves and what the OpenAPI document describes are the same
 //! list. To add an endpoint: its handler in a file of its own, its line here.
 
+mod companions;
+
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
@@ -59,7 +61,7 @@ const ACCOUNT_ERRORS: &[u16] = &[400, 404, 413, 422, 500, 503];
 const MEMORY_ERRORS: &[u16] = &[400, 404, 413, 422, 500, 503];
 const MEMORY_CONFLICTS: &[u16] = &[400, 404, 409, 413, 422, 500, 503];
 
-pub(super) const ENDPOINTS: &[Endpoint] = &[
+const TABLE: &[Endpoint] = &[
     Endpoint {
         method: "get",
         path: "/",
@@ -881,7 +883,55 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
+/// Every endpoint there is.
+pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    TABLE.iter().chain(companions::ROWS)
+}
+
 impl Endpoint {
+    /// One that takes no body, answers nothing and fails never, until the following say otherwise.
+    const fn new(
+        method: &'static str,
+        path: &'static str,
+        tag: &'static str,
+        handler: fn() -> MethodRouter<AppState>,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            tag,
+            summary: "",
+            request: None,
+            example: None,
+            response: "",
+            events: None,
+            errors: &[],
+            style: Style::Problem,
+            handler,
+        }
+    }
+
+    const fn about(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+
+    /// Name of the body's type, and a body to try it with.
+    const fn takes(self, request: &'static str, example: &'static str) -> Self {
+        Self { request: Some(request), example: Some(example), ..self }
+    }
+
+    const fn answers(self, response: &'static str) -> Self {
+        Self { response, ..self }
+    }
+
+    const fn streams(self, events: &'static str) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
+    const fn fails(self, errors: &'static [u16]) -> Self {
+        Self { errors, ..self }
+    }
+
     pub(super) fn access(&self) -> Access {
         match self.tag {
             _ if SIGN_IN.contains(&self.path) => Access::Open,
@@ -920,7 +970,7 @@ impl Endpoint {
 
 /// Names of the endpoints that take a story request: their paths below the prefix.
 pub fn story_jobs() -> impl Iterator<Item = &'static str> {
-    let jobs = ENDPOINTS.iter().filter(|it| it.tag == "story" && it.request.is_some());
+    let jobs = endpoints().filter(|it| it.tag == "story" && it.request.is_some());
     jobs.filter_map(|endpoint| endpoint.path.strip_prefix("{api}/"))
 }
 
@@ -932,7 +982,7 @@ pub fn story_path(settings: &HttpSettings, endpoint: &str) -> String {
 /// The router of all endpoints and the documentation.
 pub(super) fn all(settings: &HttpSettings, limits: &Limits) -> Router<AppState> {
     let group = |style: Style| {
-        ENDPOINTS.iter().filter(|endpoint| endpoint.style == style).fold(
+        endpoints().filter(|endpoint| endpoint.style == style).fold(
             Router::new(),
             |router, endpoint| {
                 let path = endpoint.full_path(&settings.api_prefix);

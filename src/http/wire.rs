@@ -5,10 +5,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::auth::wire as auth;
+use super::companion::wire as companion;
 use super::error::{ApiError, DATA};
 use super::memory::wire as memory;
 use super::openai::wire as openai;
 use super::personas::wire as personas;
+use super::visits::wire as visits;
 use super::{health, story, tokens};
 use crate::context::Receipt;
 use crate::memory::Line;
@@ -104,6 +106,41 @@ macro_rules! named {
 
 /// Every type that clients send or receive, by the name its file in `schemas/` has.
 pub(super) const TYPES: &[NamedSchema] = named![
+    "AccountDeletion" => companion::AccountDeletion,
+    "ActiveSessions" => visits::ActiveSessions,
+    "CompanionMessageEvent" => companion::SpokenEvent<companion::CompanionMessageResponse>,
+    "CompanionMessageRequest" => companion::CompanionMessageRequest,
+    "CompanionMessageResponse" => companion::CompanionMessageResponse,
+    "ConversationChangeRequest" => companion::ConversationChangeRequest,
+    "ConversationList" => companion::ConversationList,
+    "ConversationMessages" => companion::ConversationMessages,
+    "ConversationView" => companion::ConversationView,
+    "Deleted" => companion::Deleted,
+    "LegacyChatRequest" => companion::LegacyChatRequest,
+    "LegacyChatResponse" => companion::LegacyChatResponse,
+    "LegacyMemory" => companion::LegacyMemory,
+    "PersonalityRequest" => companion::PersonalityRequest,
+    "PersonalityResponse" => companion::PersonalityResponse,
+    "Relationship" => companion::Relationship,
+    "RelationshipEvent" => companion::RelationshipEvent,
+    "RelationshipEventChange" => companion::RelationshipEventChange,
+    "RelationshipEvents" => companion::RelationshipEvents,
+    "SessionChatRequest" => visits::SessionChatRequest,
+    "SessionCleared" => visits::SessionCleared,
+    "SessionHistory" => visits::SessionHistory,
+    "SessionOpen" => visits::SessionOpen,
+    "SessionReply" => visits::SessionReply,
+    "SessionStartRequest" => visits::SessionStartRequest,
+    "SocketEvent" => visits::SocketEvent,
+    "SocketMessage" => visits::SocketMessage,
+    "UserFactChange" => companion::UserFactChange,
+    "UserFactRequest" => companion::UserFactRequest,
+    "UserFactView" => companion::UserFactView,
+    "UserFacts" => companion::UserFacts,
+    "UserMemories" => companion::UserMemories,
+    "UserMemoryChange" => companion::UserMemoryChange,
+    "UserMemoryView" => companion::UserMemoryView,
+    "UserStats" => companion::UserStats,
     "AgenticModifyRequest" => story_room::AgenticModifyRequest,
     "AgenticModifyResponse" => story_room::AgenticModifyResponse,
     "AgenticModifyEvent" => WireEvent<story_room::AgenticModifyResponse>,

@@ -151,13 +151,13 @@ async fn say(
     };
     let answering = companions.say(user, client, message).await?;
     let reply = whole(answering, &state.lifecycle).await?;
-    let stats = companions.stats(user).await?;
+    let figures = companions.stats(user).await?;
     Ok(LegacyCompanionResponse {
         response: reply.response,
         user_id,
-        memory_size: stats.messages,
+        memory_size: figures.messages,
         relationship: reply.standing.as_ref().map(Into::into),
-        stats: stats.into(),
+        stats: figures.into(),
     })
 }
 
@@ -167,15 +167,15 @@ pub(in crate::http) async fn memory(
 ) -> Result<Json<LegacyMemory>, ApiError> {
     let user = guest.known_user(&state).await?;
     let companions = &guest.companions;
-    let stats = companions.stats(user).await?;
+    let figures = companions.stats(user).await?;
     let relationships = companions.relationships(user).await?;
     let facts = companions.facts(user, false).await?;
     Ok(Json(LegacyMemory {
         user_id: guest.user_id.clone(),
-        memory_size: stats.messages,
+        memory_size: figures.messages,
         facts: facts.into_iter().map(Into::into).collect(),
         relationships: relationships.iter().map(Into::into).collect(),
-        stats: stats.into(),
+        stats: figures.into(),
     }))
 }
 
@@ -194,6 +194,9 @@ pub(in crate::http) async fn delete_memory(
 }
 
 /// A field that must be there.
-pub(in crate::http) fn required(field: &'static str, text: Option<String>) -> Result<String, ApiError> {
+pub(in crate::http) fn required(
+    field: &'static str,
+    text: Option<String>,
+) -> Result<String, ApiError> {
     text.ok_or_else(|| wrong(&[field], "is required"))
 }

@@ -9,18 +9,18 @@ mod speaking;
 mod users;
 pub(super) mod wire;
 
-use std::sync::Arc;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-pub(super) use self::conversations::{change_conversation, conversations, delete_conversation, messages};
+pub(super) use self::conversations::{
+    change_conversation, conversations, delete_conversation, messages,
+};
 pub(super) use self::legacy::{chat, delete_memory, memory, required};
 pub(super) use self::relationship::{change_event, events, relationship};
 pub(super) use self::speaking::{message, personality, whole};
 pub(super) use self::users::{
-    add_fact, change_fact, change_memory, delete_account, delete_fact, delete_memory_of_user, facts,
-    memories, stats,
+    add_fact, change_fact, change_memory, delete_account, delete_fact, delete_memory_of_user,
+    facts, memories, stats,
 };
 use super::AppState;
 use super::auth::Signed;

@@ -114,10 +114,7 @@ fn events<T: From<Reply> + Serialize + Send + 'static>(
 }
 
 /// What happened, for the wire; an error is recorded here, since no response carries it to the layers.
-fn event<T: From<Reply>>(
-    telling: Telling,
-    metrics: &Metrics,
-) -> SpokenEvent<T> {
+fn event<T: From<Reply>>(telling: Telling, metrics: &Metrics) -> SpokenEvent<T> {
     match telling {
         Telling::Text(content) => SpokenEvent::Chunk { content },
         Telling::Done(reply) => SpokenEvent::Complete { whole: Box::new(T::from(*reply)) },

@@ -36,6 +36,9 @@ pub enum Code {
     DeadlinePassed,
     ShuttingDown,
     MemoryOff,
+    UnknownPersona,
+    TooManySessions,
+    ConversationBusy,
     DatabaseUnavailable,
     Internal,
 }
@@ -156,6 +159,21 @@ impl Code {
             Self::MemoryOff => {
                 ("MEMORY_OFF", S::SERVICE_UNAVAILABLE, Level::INFO, "Nothing is remembered here")
             }
+            Self::UnknownPersona => {
+                ("UNKNOWN_PERSONA", S::BAD_REQUEST, Level::INFO, "There is no such persona")
+            }
+            Self::TooManySessions => (
+                "TOO_MANY_SESSIONS",
+                S::TOO_MANY_REQUESTS,
+                Level::INFO,
+                "The user has too many sessions",
+            ),
+            Self::ConversationBusy => (
+                "CONVERSATION_BUSY",
+                S::TOO_MANY_REQUESTS,
+                Level::INFO,
+                "The conversation is being answered",
+            ),
             Self::DatabaseUnavailable => (
                 "DATABASE_UNAVAILABLE",
                 S::SERVICE_UNAVAILABLE,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{ApiError, Code, DATA, FaultKind, FieldFault, MOST_FAULTS};
 use crate::account::AccountError;
 use crate::chat::ChatError;
+use crate::companion::CompanionError;
 use crate::context::ContextError;
 use crate::engine::EngineError;
 use crate::memory::RecordError;
@@ -16,6 +17,8 @@ use crate::story::{Fault, FaultKind as StoryFaultKind, StoryError};
 
 /// Seconds after which a remote server's limit may have passed.
 const AFTER_A_LIMIT: u64 = 10;
+/// Seconds after which a turn before this one may be answered.
+const AFTER_A_TURN: u64 = 5;
 /// Seconds after which another program may have let go of the database.
 const AFTER_A_DATABASE: u64 = 5;
 
@@ -227,6 +230,32 @@ impl From<CardError> for ApiError {
 
 fn wrong(path: Vec<Value>, message: String) -> ApiError {
     ApiError::invalid(vec![FieldFault { path, message, kind: FaultKind::Wrong }])
+}
+
+impl From<CompanionError> for ApiError {
+    fn from(error: CompanionError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CompanionError::NoConversation
+            | CompanionError::NoFact
+            | CompanionError::NoMemory
+            | CompanionError::NoEvent
+            | CompanionError::NoSession => Self::new(Code::NotFound, detail),
+            CompanionError::Superseded(_) => Self::new(Code::Conflict, detail),
+            CompanionError::UnknownPersona { .. } => Self::new(Code::UnknownPersona, detail),
+            CompanionError::TooManySessions { .. } => Self::new(Code::TooManySessions, detail),
+            CompanionError::Busy { .. } => Self {
+                retry_after_seconds: Some(AFTER_A_TURN),
+                ..Self::new(Code::ConversationBusy, detail)
+            },
+            CompanionError::Wrong { field, fault } => wrong(vec![field.into()], fault),
+            CompanionError::Chat(error) => error.into(),
+            CompanionError::Account(error) => error.into(),
+            CompanionError::Record(error) => error.into(),
+            CompanionError::Prompt(_) => Self::internal(detail),
+            CompanionError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl From<StoreError> for ApiError {

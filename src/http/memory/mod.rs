@@ -25,6 +25,7 @@ use super::AppState;
 use super::error::{ApiError, Code, FaultKind, FieldFault};
 use super::extract::PathNames;
 use crate::chat::ChatService;
+use crate::companion::Page;
 use crate::memory::{Memory, MessageId, RecordError, is_private};
 
 /// Memory, and what the path names in it.
@@ -99,6 +100,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 }
 
 impl Parameters {
+    pub(super) fn page(&self) -> Result<Page, ApiError> {
+        let number = |size| u32::try_from(size).unwrap_or(u32::MAX);
+        Ok(Page { offset: number(self.offset()?), limit: number(self.limit()?) })
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }

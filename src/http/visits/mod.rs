@@ -20,7 +20,7 @@ use super::companion::{Room, required, whole};
 use super::error::{ApiError, Code};
 use super::extract::{JsonBody, PathNames};
 use super::memory::{Parameters, wrong};
-use crate::companion::{Companions, CompanionError, Message, VisitStart};
+use crate::companion::{CompanionError, Companions, Message, VisitStart};
 use crate::engine::ClientId;
 
 /// The visitor that the path names.
@@ -86,7 +86,7 @@ pub(super) async fn chat(
     Ok(Json(SessionReply::new(reply, visitor)))
 }
 
-/// The later shape of `/api/chat`: {session_id, user_message, persona_name?}.
+/// The later shape of `/api/chat`: `{session_id, user_message, persona_name?}`.
 pub(super) async fn say_later_shape(
     state: &AppState,
     companions: &Companions,

@@ -48,7 +48,10 @@ struct Connection {
 enum End {
     /// The client left, or can't be reached.
     Gone,
-    Close { code: u16, reason: &'static str },
+    Close {
+        code: u16,
+        reason: &'static str,
+    },
 }
 
 const STOPPING: End = End::Close { code: close_code::AWAY, reason: "the server is stopping" };
@@ -72,8 +75,7 @@ pub(in crate::http) async fn socket(
         .max_write_buffer_size(MOST_WAITING);
     Ok(upgrade.on_upgrade(async move |socket| {
         let _open = lifecycle.sockets.token();
-        let mut connection =
-            Connection { socket, companions, visitor, client, lifecycle, metrics };
+        let mut connection = Connection { socket, companions, visitor, client, lifecycle, metrics };
         let end = connection.serve().await;
         connection.end(end).await;
     }))

@@ -84,6 +84,12 @@ CREATE INDEX user_memories_by_user ON user_memories (user, tier, importance);
 CREATE INDEX user_memories_by_message ON user_memories (message);
 CREATE INDEX user_memories_by_conversation ON user_memories (conversation);
 
+-- Users without an account, by the name that a caller of earlier servers' routes chose.
+CREATE TABLE guests (
+    name TEXT PRIMARY KEY,
+    user INTEGER NOT NULL UNIQUE REFERENCES users (id) ON DELETE CASCADE
+) STRICT;
+
 -- Sessions of visitors, who have no account: a name that the caller chooses.
 CREATE TABLE visits (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
