@@ -284,7 +284,7 @@ fn a_hostile_expression_ends_and_is_told() {
         json!({ "keys": [r"/(?=(a+)+$)\1b/"] }),
         json!({ "keys": ["lamp"] }),
     ]);
-    let text = format!("lamp {}!", "a".repeat(100_000));
+    let text = format!("{}! lamp", "a".repeat(100_000));
     let activation = activate(&book, &[&text]);
     assert_eq!(ids(&activation), ["2"]);
 }
