@@ -27,12 +27,17 @@ fn card(name: &str) -> Vec<u8> {
     json!({ "spec": "chara_card_v2", "data": { "name": name } }).to_string().into_bytes()
 }
 
+async fn status_and_json(answer: reqwest::Response) -> (u16, Value) {
+    let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+    (status, serde_json::from_str(&text).unwrap())
+}
+
 /// Sends a card as the body.
 async fn import(app: &TestApp, query: &str, kind: &str, card: Vec<u8>) -> (u16, Value) {
     let request = app.client.post(format!("{}{ROOT}/import{query}", app.base));
     let request = if kind.is_empty() { request } else { request.header("content-type", kind) };
     let answer = request.body(card).send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    status_and_json(answer).await
 }
 
 async fn bytes(app: &TestApp, path: &str) -> (String, String, Vec<u8>) {
@@ -57,7 +62,7 @@ async fn send(app: &TestApp, fields: &[(&str, &[u8])]) -> (u16, Value) {
 async fn delete(app: &TestApp, key: &str) -> (u16, Value) {
     let request = app.client.delete(format!("{}{ROOT}/{key}", app.base));
     let answer = request.send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    status_and_json(answer).await
 }
 
 fn keys(list: &Value) -> Vec<&str> {

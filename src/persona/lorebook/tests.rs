@@ -418,8 +418,8 @@ fn any_json() -> impl Strategy<Value = Value> {
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
             prop::collection::vec((prop::sample::select(names.clone()), inner), 0..8).prop_map(
                 |fields| {
-                    let named = |(name, value): (&str, Value)| (name.to_owned(), value);
-                    Value::Object(fields.into_iter().map(named).collect())
+                    let owned = |(name, value): (&str, Value)| (name.to_owned(), value);
+                    Value::Object(fields.into_iter().map(owned).collect())
                 }
             ),
         ]
