@@ -42,6 +42,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Persona>, Vec<YamlFault>> {
     let file = file.map_err(|error| vec![not_yaml(&error)])?;
     let mut faults = Vec::new();
     let personas = personas(&file, &mut faults);
+    faults.sort_by_key(|fault| (fault.line, fault.column));
     if faults.is_empty() { Ok(personas) } else { Err(faults) }
 }
 
@@ -339,15 +340,29 @@ tove:
   greeting: Hello.
   system_tags: [a, 1]
 ";
-        insta::assert_snapshot!(faults(text), @"");
+        insta::assert_snapshot!(faults(text), @r"
+        line 2, column 9: aria.name: must be a text; put it in quotes
+        line 3, column 3: aria.colour: there is no such field; there are name, role, system_prompt, temperature, max_tokens, system_tags, greeting
+        line 4, column 18: aria.system_prompt: must not be empty
+        line 5, column 16: aria.temperature: must be a number from 0 to 2
+        line 6, column 15: aria.max_tokens: must be a whole number, 1 or more
+        line 7, column 9: aria.tags: must be a list of texts, such as [warm, calm]
+        line 8, column 1: Mara!: a key must be up to 64 letters in lower case, digits, - and _
+        line 10, column 15: Mara!.max_tokens: must be a whole number, 1 or more
+        line 12, column 3: Mara!.role: stands twice, first in line 11; keep one
+        line 13, column 1: aria: stands twice, first in line 1; choose another key
+        line 13, column 7: aria: must be a mapping of name, role, system_prompt, temperature, max_tokens, system_tags, greeting
+        line 14, column 1: tove: lacks its system_prompt
+        line 16, column 20: tove.system_tags: must be a list of texts, such as [warm, calm]
+        ");
     }
 
     #[test]
     fn what_is_no_yaml_is_told_with_its_line() {
-        insta::assert_snapshot!(faults("aria:\n  name: [a\nmara: 1\n"), @"");
-        insta::assert_snapshot!(faults(""), @"");
-        insta::assert_snapshot!(faults("- aria"), @"");
-        insta::assert_snapshot!(faults("# nobody\n"), @"");
+        insta::assert_snapshot!(faults("aria:\n  name: [a\nmara: 1\n"), @"line 3, column 5: it is not YAML: illegal placement of ':' indicator");
+        insta::assert_snapshot!(faults(""), @"line 1, column 1: it holds no persona; write at least one, key first");
+        insta::assert_snapshot!(faults("- aria"), @"line 1, column 1: it must be a mapping, key: {name: …, system_prompt: …}");
+        insta::assert_snapshot!(faults("# nobody\n"), @"line 2, column 1: it holds no persona; write at least one, key first");
     }
 
     #[test]

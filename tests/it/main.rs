@@ -26,6 +26,7 @@ mod licences;
 mod memory_api;
 mod novel;
 mod openai;
+mod personas;
 mod real_model;
 mod receipts;
 mod remote;

@@ -40,10 +40,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content, CardError> {
         unpacked(&mut archive, CARD, LARGEST_JSON).map_err(|reason| damaged(FORMAT, reason))?;
     let json = text(&json, FORMAT)?;
     let card = Value::Object(tree(&json)?);
-    let icon = icon(&card).unwrap_or(PICTURE);
     // A card without a picture is one all the same.
-    let picture = unpacked(&mut archive, icon, LARGEST_PICTURE).ok();
-    let picture = picture.filter(|bytes| bytes.len() <= LARGEST_PICTURE && png::is_picture(bytes));
+    let picture = icon(&card).into_iter().chain([PICTURE]).find_map(|name| {
+        let picture = unpacked(&mut archive, name, LARGEST_PICTURE).ok()?;
+        (picture.len() <= LARGEST_PICTURE && png::is_picture(&picture)).then_some(picture)
+    });
     Ok(Content { json, picture, warnings: Vec::new() })
 }
 
@@ -68,13 +69,17 @@ fn unpacked(archive: &mut Archive<'_>, name: &str, most: usize) -> Result<Vec<u8
 }
 
 pub(super) fn write(content: &Content) -> Result<Vec<u8>, CardError> {
+    let card = Value::Object(tree(&content.json)?);
+    // Others may take names for paths.
+    let is_plain = |name: &&str| !name.contains(['\\', ':']) && !name.split('/').any(is_no_name);
+    let icon = icon(&card).filter(|name| *name != CARD).filter(is_plain).unwrap_or(PICTURE);
     let packed = || {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         let options = SimpleFileOptions::default();
         archive.start_file(CARD, options)?;
         archive.write_all(content.json.as_bytes())?;
         if let Some(picture) = &content.picture {
-            archive.start_file(PICTURE, options)?;
+            archive.start_file(icon, options)?;
             archive.write_all(picture)?;
         }
         archive.finish()
@@ -83,4 +88,8 @@ pub(super) fn write(content: &Content) -> Result<Vec<u8>, CardError> {
         Ok(archive) => Ok(archive.into_inner()),
         Err(error) => Err(damaged(FORMAT, error.to_string())),
     }
+}
+
+fn is_no_name(step: &str) -> bool {
+    matches!(step, "" | "." | "..")
 }

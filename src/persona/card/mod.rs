@@ -11,6 +11,8 @@ mod error;
 mod file;
 mod png;
 mod speaker;
+#[cfg(test)]
+mod tests;
 
 use std::sync::LazyLock;
 
@@ -132,55 +134,5 @@ impl Prompt for PersonaText {
             scenario: "A stormy night.".into(),
             examples: "User: Who lit the lamp?\nAria: I did.".into(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn card(value: &Value) -> Result<Card, CardFault> {
-        Card::read(value.as_object().unwrap())
-    }
-
-    fn fields() -> Value {
-        json!({
-            "name": "Aria",
-            "description": "{{char}} keeps the lamp for {{User}}.",
-            "personality": "patient, dry",
-            "scenario": "A stormy night.",
-            "first_mes": "*{{char}} waves.*",
-            "mes_example": "<START>\n{{user}}: Who lit it?\n{{char}}: I did.\n<START>\n<BOT>: Come in.",
-        })
-    }
-
-    #[test]
-    fn cards_of_all_versions_make_the_same_persona() {
-        let prompts = Prompts::load(None).unwrap();
-        let v1 = card(&fields()).unwrap();
-        let v2 = json!({ "spec": "chara_card_v2", "spec_version": "2.0", "data": fields() });
-        let v3 = json!({ "spec": "chara_card_v3", "spec_version": "3.0", "data": fields() });
-        assert_eq!(card(&v2).as_ref(), Ok(&v1));
-        assert_eq!(card(&v3).as_ref(), Ok(&v1));
-        insta::assert_snapshot!("persona_of_a_card", v1.persona(&prompts).unwrap());
-    }
-
-    #[test]
-    fn a_name_with_a_placeholder_is_not_replaced_again() {
-        let mut fields = fields();
-        fields["name"] = "{{user}}".into();
-        let persona = card(&fields).unwrap().persona(&Prompts::load(None).unwrap()).unwrap();
-        assert!(persona.contains("{{user}} keeps the lamp for User."), "{persona}");
-    }
-
-    #[test]
-    fn a_fault_names_its_place() {
-        let faulty = |value: Value| card(&value).unwrap_err().path;
-        assert_eq!(faulty(json!({})), ["name"]);
-        assert_eq!(faulty(json!({ "data": 1 })), ["data"]);
-        assert_eq!(faulty(json!({ "data": { "name": " " } })), ["data", "name"]);
-        assert_eq!(faulty(json!({ "name": "A", "scenario": [] })), ["scenario"]);
     }
 }

@@ -284,7 +284,7 @@ fn a_hostile_expression_ends_and_is_told() {
         json!({ "keys": [r"/(?=(a+)+$)\1b/"] }),
         json!({ "keys": ["lamp"] }),
     ]);
-    let text = format!("lamp {}!", "a".repeat(100_000));
+    let text = format!("{}! lamp", "a".repeat(100_000));
     let activation = activate(&book, &[&text]);
     assert_eq!(ids(&activation), ["2"]);
 }
@@ -418,8 +418,8 @@ fn any_json() -> impl Strategy<Value = Value> {
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
             prop::collection::vec((prop::sample::select(names.clone()), inner), 0..8).prop_map(
                 |fields| {
-                    let named = |(name, value): (&str, Value)| (name.to_owned(), value);
-                    Value::Object(fields.into_iter().map(named).collect())
+                    let owned = |(name, value): (&str, Value)| (name.to_owned(), value);
+                    Value::Object(fields.into_iter().map(owned).collect())
                 }
             ),
         ]
