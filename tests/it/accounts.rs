@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::documents::assert_valid;
 use crate::support::{Answer, PATIENCE, Scripted, TestApp};
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 const SECRET: &str = "a secret for tests that forge tokens";
 const KEYS: (&str, &str) = ("API_KEYS", "first-key-of-two-keys,second-key-of-two-keys");
 
@@ -35,7 +35,7 @@ impl Login {
     fn of(answer: &Answer) -> Self {
         assert!((200..300).contains(&answer.status), "{}", answer.text);
         let tokens = answer.json();
-        assert_valid("LoginTokens", &tokens);
+        assert_valid("LoginTokens.json", &tokens);
         assert_eq!(tokens["token_type"], "bearer");
         let text = |name: &str| tokens[name].as_str().unwrap().to_owned();
         Self { access: text("access_token"), refresh: text("refresh_token") }
@@ -121,7 +121,7 @@ async fn an_account_is_made_used_refreshed_and_left() {
     assert_eq!((answer.status, &answer.json()["expires_in"]), (201, &json!(86_400)));
     let first = Login::of(&answer);
     let user = ask_as(&app, &first.access, "get", "/api/v1/auth/me", &Value::Null).await.json();
-    assert_valid("AccountUser", &user);
+    assert_valid("AccountUser.json", &user);
     assert_eq!(
         (&user["email"], &user["username"], &user["full_name"], &user["created_at"]),
         (
@@ -150,6 +150,25 @@ async fn an_account_is_made_used_refreshed_and_left() {
         assert_eq!(me(&app, token).await, 401, "a logout ends all its tokens at once");
     }
     assert_eq!(refresh(&app, &second.refresh).await.status, 401);
+}
+
+#[tokio::test]
+async fn what_the_docs_suggest_to_try_works() {
+    let Scripted { app, .. } = Scripted::start(&[]).await;
+    let document = app.get("/api/v1/openapi.json").await.json();
+    let example = |method: &str, path: &str| {
+        let body = &document["paths"][path][method]["requestBody"]["content"]["application/json"];
+        assert!(body["example"].is_object(), "{method} {path}");
+        body["example"].clone()
+    };
+    let posted = async |path: &str| Login::of(&app.post_json(path, example("post", path)).await);
+    posted("/api/v1/auth/register").await;
+    let login = posted("/api/v1/auth/login").await;
+    let body = example("put", "/api/v1/users/profile");
+    let answer = ask_as(&app, &login.access, "put", "/api/v1/users/profile", &body).await;
+    assert_eq!((answer.status, &answer.json()["name"]), (200, &body["name"]));
+    let path = "/api/v1/auth/refresh";
+    assert_eq!(app.post_json(path, example("post", path)).await.status, 401);
 }
 
 #[tokio::test]
@@ -241,7 +260,7 @@ async fn the_profile_is_kept_and_changed_field_by_field() {
     let seen =
         ask_as(&app, &mira.access, "get", "/api/v1/users/profile", &Value::Null).await.json();
     assert_eq!(seen, changed);
-    assert_valid("UserProfile", &seen);
+    assert_valid("UserProfile.json", &seen);
     for bad in [
         json!({ "age": "old" }),
         json!({ "age": 0 }),

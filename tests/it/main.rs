@@ -14,6 +14,7 @@ mod architecture;
 mod bad_input;
 mod chapter;
 mod command_line;
+mod companion;
 mod crash;
 mod distil;
 mod documents;
