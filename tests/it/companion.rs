@@ -81,18 +81,23 @@ async fn a_message_is_answered_remembered_and_learnt_from() {
     assert_eq!(relationship["score"], 10);
     let events = got(&app, &anna, "/api/v1/relationship/events").await;
     assert_valid("RelationshipEvents.json", &events);
-    let moves: Vec<_> =
-        events["events"].as_array().unwrap().iter().map(|it| it["move"].as_str().unwrap()).collect();
-    let told = ["question", "personal_share", "location_shared", "name_shared", "first_interaction"];
+    let moves: Vec<_> = events["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["move"].as_str().unwrap())
+        .collect();
+    let told =
+        ["question", "personal_share", "location_shared", "name_shared", "first_interaction"];
     for what in told {
         assert!(moves.contains(&what), "{what} of {moves:?}");
     }
 
-    let stats = got(&app, &anna, "/api/v1/users/stats").await;
-    assert_valid("UserStats.json", &stats);
-    assert_eq!(stats["total_conversations"], 1);
-    assert_eq!(stats["favorite_personality"], "sarah");
-    assert_eq!(stats["relationship_scores"], json!({ "sarah": 10 }));
+    let figures = got(&app, &anna, "/api/v1/users/stats").await;
+    assert_valid("UserStats.json", &figures);
+    assert_eq!(figures["total_conversations"], 1);
+    assert_eq!(figures["favorite_personality"], "sarah");
+    assert_eq!(figures["relationship_scores"], json!({ "sarah": 10 }));
     let list = got(&app, &anna, "/api/v1/chat/conversations").await;
     assert_valid("ConversationList.json", &list);
     assert_eq!(list["conversations"][0]["conversation_id"], id);
@@ -103,8 +108,11 @@ async fn the_prompt_tells_persona_stage_facts_and_what_was_said() {
     let Scripted { app, mut script, .. } = Scripted::start(&quiet(&[])).await;
     let anna = register(&app, "anna").await;
     let talking = async {
-        let first = said(&app, &anna, json!({ "message": "My name is Anna.", "personality": "xhash" })).await;
-        let body = json!({ "message": "What is my name?", "conversation_id": first["conversation_id"] });
+        let first =
+            said(&app, &anna, json!({ "message": "My name is Anna.", "personality": "xhash" }))
+                .await;
+        let body =
+            json!({ "message": "What is my name?", "conversation_id": first["conversation_id"] });
         said(&app, &anna, body).await
     };
     let answering = async {
@@ -147,8 +155,7 @@ async fn an_answer_is_streamed_as_it_is_spoken() {
     for event in &events {
         assert_valid("CompanionMessageEvent.json", event);
     }
-    let chunks: String =
-        events.iter().filter_map(|event| event["content"].as_str()).collect();
+    let chunks: String = events.iter().filter_map(|event| event["content"].as_str()).collect();
     assert_eq!(chunks, "I see.");
     let last = events.last().unwrap();
     assert_eq!((&last["type"], &last["response"]), (&json!("complete"), &json!("I see.")));
@@ -190,13 +197,15 @@ async fn two_turns_at_once_are_answered_in_order_and_none_is_lost() {
         tokio::join!(said(&app, &anna, json!({ "message": "Hello." })), answering).0
     };
     let id = &first["conversation_id"];
-    let turns = ["one", "two", "three"]
-        .map(|text| said(&app, &anna, json!({ "message": text, "conversation_id": id })));
+    let bodies =
+        ["one", "two", "three"].map(|text| json!({ "message": text, "conversation_id": id }));
+    let turns = bodies.map(|body| said(&app, &anna, body));
     let answering = async {
         let mut histories = Vec::new();
         for _ in 0..3 {
             let mut call = script.next_call().await.unwrap();
-            histories.push(call.request.messages.iter().filter(|it| it.content == "Noted.").count());
+            histories
+                .push(call.request.messages.iter().filter(|it| it.content == "Noted.").count());
             call.text("Noted.");
             call.finish(FinishReason::Stop);
         }
@@ -207,7 +216,8 @@ async fn two_turns_at_once_are_answered_in_order_and_none_is_lost() {
     assert_eq!(histories, [0, 1, 2]);
     let path = format!("/api/v1/chat/conversations/{}/messages", id.as_str().unwrap());
     let messages = got(&app, &anna, &path).await;
-    let texts: Vec<_> = messages["messages"].as_array().unwrap().iter().map(|it| &it["content"]).collect();
+    let texts: Vec<_> =
+        messages["messages"].as_array().unwrap().iter().map(|it| &it["content"]).collect();
     for text in ["one", "two", "three"] {
         let at = texts.iter().position(|it| **it == text).unwrap();
         assert_eq!(*texts[at + 1], "Noted.", "{texts:?}");
@@ -234,7 +244,8 @@ async fn hostile_messages_change_no_score_and_no_role() {
     }
     let path = format!("/api/v1/chat/conversations/{}/messages", id.as_str().unwrap());
     let messages = got(&app, &anna, &path).await;
-    let roles = messages["messages"].as_array().unwrap().iter().map(|it| it["role"].as_str().unwrap());
+    let roles =
+        messages["messages"].as_array().unwrap().iter().map(|it| it["role"].as_str().unwrap());
     assert!(roles.clone().all(|role| role == "user" || role == "assistant"));
     assert_eq!(roles.filter(|role| *role == "user").count(), 6);
 }
@@ -288,10 +299,13 @@ async fn romance_stays_closed_on_every_path_unless_operator_and_age_open_it() {
         ("true", None, "Close Friend"),
         ("false", Some(34), "Close Friend"),
     ] {
-        let app = parrot(&[("ADULT_INSTANCE", allows), ("DISTILLATION_METHOD", "extractive")]).await;
+        let app =
+            parrot(&[("ADULT_INSTANCE", allows), ("DISTILLATION_METHOD", "extractive")]).await;
         let anna = register(&app, "anna").await;
         if let Some(age) = age {
-            let answer = ask_as(&app, &anna.access, "put", "/api/v1/users/profile", &json!({ "age": age })).await;
+            let answer =
+                ask_as(&app, &anna.access, "put", "/api/v1/users/profile", &json!({ "age": age }))
+                    .await;
             assert_eq!(answer.status, 200, "{}", answer.text);
         }
         let last = befriend(&app, &anna).await;
@@ -314,14 +328,22 @@ async fn facts_are_listed_corrected_superseded_and_forgotten() {
     let anna = register(&app, "anna").await;
     let first = said(&app, &anna, json!({ "message": "I live in Oslo. I love old maps." })).await;
     let id = first["conversation_id"].clone();
-    said(&app, &anna, json!({ "message": "I moved to Bergen. I love old maps.", "conversation_id": id })).await;
+    said(
+        &app,
+        &anna,
+        json!({ "message": "I moved to Bergen. I love old maps.", "conversation_id": id }),
+    )
+    .await;
     let facts = got(&app, &anna, "/api/v1/users/facts").await;
     let values: Vec<_> = facts["facts"].as_array().unwrap().iter().map(|it| &it["value"]).collect();
     assert_eq!(values, [&json!("Bergen"), &json!("old maps")]);
     assert_eq!(facts["facts"][1]["mentions"], 2);
     let all = got(&app, &anna, "/api/v1/users/facts?superseded=true").await;
     let oslo = all["facts"].as_array().unwrap().iter().find(|it| it["value"] == "Oslo").unwrap();
-    assert_eq!((&oslo["is_current"], &oslo["superseded_by"]), (&json!(false), &facts["facts"][0]["id"]));
+    assert_eq!(
+        (&oslo["is_current"], &oslo["superseded_by"]),
+        (&json!(false), &facts["facts"][0]["id"])
+    );
 
     let path = format!("/api/v1/users/facts/{}", facts["facts"][0]["id"]);
     let corrected = ask_as(&app, &anna.access, "patch", &path, &json!({ "value": "Tromsø" })).await;
@@ -329,14 +351,25 @@ async fn facts_are_listed_corrected_superseded_and_forgotten() {
     assert_eq!(corrected.json()["source"], "user");
     let again = ask_as(&app, &anna.access, "patch", &path, &json!({ "value": "Moss" })).await;
     assert_eq!(again.status, 409, "{}", again.text);
-    let new = ask_as(&app, &anna.access, "post", "/api/v1/users/facts", &json!({ "type": "birthday", "value": "3 May" })).await;
+    let new = ask_as(
+        &app,
+        &anna.access,
+        "post",
+        "/api/v1/users/facts",
+        &json!({ "type": "birthday", "value": "3 May" }),
+    )
+    .await;
     assert_eq!(new.status, 201, "{}", new.text);
     let path = format!("/api/v1/users/facts/{}", corrected.json()["id"]);
     let forgotten = ask_as(&app, &anna.access, "delete", &path, &Value::Null).await;
     assert_eq!(forgotten.status, 200, "{}", forgotten.text);
     let facts = got(&app, &anna, "/api/v1/users/facts").await;
     let values: Vec<_> = facts["facts"].as_array().unwrap().iter().map(|it| &it["value"]).collect();
-    assert_eq!(values, [&json!("3 May"), &json!("old maps")], "what was superseded doesn't come back");
+    assert_eq!(
+        values,
+        [&json!("3 May"), &json!("old maps")],
+        "what was superseded doesn't come back"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -346,7 +379,8 @@ async fn moments_and_names_are_remembered_across_conversations() {
     let talking = async {
         said(&app, &anna, json!({ "message": "My little sister is called Mara. I'm so scared, I am terrified that I will lose her forever! What shall I do?!" })).await;
         // In a new conversation, with another persona.
-        said(&app, &anna, json!({ "message": "I spoke to Mara today.", "personality": "xhash" })).await
+        said(&app, &anna, json!({ "message": "I spoke to Mara today.", "personality": "xhash" }))
+            .await
     };
     let answering = async {
         let mut last = String::new();
@@ -363,16 +397,23 @@ async fn moments_and_names_are_remembered_across_conversations() {
     assert!(prompt.contains("The user said in another conversation: My little sister"), "{prompt}");
     let memories = got(&app, &anna, "/api/v1/users/memories").await;
     assert_valid("UserMemories.json", &memories);
-    let tiers: Vec<_> = memories["memories"].as_array().unwrap().iter().map(|it| &it["tier"]).collect();
-    assert!(tiers.contains(&&json!("episodic")) && tiers.contains(&&json!("semantic")), "{memories}");
+    let tiers: Vec<_> =
+        memories["memories"].as_array().unwrap().iter().map(|it| &it["tier"]).collect();
+    assert!(
+        tiers.contains(&&json!("episodic")) && tiers.contains(&&json!("semantic")),
+        "{memories}"
+    );
     let semantic = got(&app, &anna, "/api/v1/users/memories?tier=semantic").await;
     let path = format!("/api/v1/users/memories/{}", semantic["memories"][0]["id"]);
-    let changed = ask_as(&app, &anna.access, "patch", &path, &json!({ "text": "Mara is Anna's twin." })).await;
+    let changed =
+        ask_as(&app, &anna.access, "patch", &path, &json!({ "text": "Mara is Anna's twin." }))
+            .await;
     assert_valid("UserMemoryView.json", &changed.json());
     let gone = ask_as(&app, &anna.access, "delete", &path, &Value::Null).await;
     assert_eq!(gone.status, 200);
     assert_eq!(got(&app, &anna, "/api/v1/users/memories?tier=semantic").await["total"], 0);
-    let bad = ask_as(&app, &anna.access, "get", "/api/v1/users/memories?tier=x", &Value::Null).await;
+    let bad =
+        ask_as(&app, &anna.access, "get", "/api/v1/users/memories?tier=x", &Value::Null).await;
     assert_eq!(bad.status, 422);
 }
 
@@ -428,7 +469,8 @@ async fn in_idle_time_a_model_notes_what_the_text_bears_out_and_nothing_else() {
 async fn anothers_things_are_as_if_they_were_not_there() {
     let app = parrot(&[]).await;
     let (anna, ben) = (register(&app, "anna").await, register(&app, "ben").await);
-    let first = said(&app, &anna, json!({ "message": "My name is Anna. My sister is called Mara." })).await;
+    let first =
+        said(&app, &anna, json!({ "message": "My name is Anna. My sister is called Mara." })).await;
     let id = first["conversation_id"].as_str().unwrap();
     let fact = got(&app, &anna, "/api/v1/users/facts").await["facts"][0]["id"].clone();
     let memory = got(&app, &anna, "/api/v1/users/memories").await["memories"][0]["id"].clone();
@@ -447,7 +489,8 @@ async fn anothers_things_are_as_if_they_were_not_there() {
     for (method, path, body) in &tried {
         let answer = ask_as(&app, &ben.access, method, path, body).await;
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
-        let own = ask_as(&app, &anna.access, "get", "/api/v1/chat/conversations", &Value::Null).await;
+        let own =
+            ask_as(&app, &anna.access, "get", "/api/v1/chat/conversations", &Value::Null).await;
         assert_eq!(own.json()["total"], 1);
     }
     assert_eq!(got(&app, &ben, "/api/v1/users/facts").await["facts"], json!([]));
@@ -456,14 +499,10 @@ async fn anothers_things_are_as_if_they_were_not_there() {
     assert_eq!(got(&app, &ben, "/api/v1/chat/conversations").await["total"], 0);
     // Nor by the doors of other APIs.
     let name = format!("private/{id}");
-    let by_header = ask(
-        &app,
-        "post",
-        "/v1/chat/completions",
-        &[("x-session-id", &name)],
-        &json!({ "messages": [{ "role": "user", "content": "What is her name?" }] }),
-    );
-    assert_eq!(by_header.await.status, 400);
+    let question = json!({ "messages": [{ "role": "user", "content": "What is her name?" }] });
+    let by_header = [("x-session-id", name.as_str())];
+    let refused = ask(&app, "post", "/v1/chat/completions", &by_header, &question).await;
+    assert_eq!(refused.status, 400);
     let encoded = name.replace('/', "%2F");
     assert_eq!(app.get(&format!("/api/v1/memory/{encoded}")).await.status, 404);
     assert_eq!(app.get("/api/v1/memory").await.json()["total"], 0);
@@ -480,14 +519,24 @@ async fn a_deleted_account_leaves_nothing_in_the_file() {
     let text = "My name is Quizzaciously. I'm so terrified of the xylographer, I am scared and alone! What shall I do?! My sister is called Zyzzyva.";
     said(&app, &anna, json!({ "message": text })).await;
     let kept = said(&app, &ben, json!({ "message": "My name is Benedictus." })).await;
-    let wrong = ask_as(&app, &anna.access, "delete", "/api/v1/users/account", &json!({ "password": "not this one" })).await;
+    let wrong = ask_as(
+        &app,
+        &anna.access,
+        "delete",
+        "/api/v1/users/account",
+        &json!({ "password": "not this one" }),
+    )
+    .await;
     assert_eq!(wrong.status, 403, "{}", wrong.text);
     let right = json!({ "password": crate::accounts::PASSWORD });
     let deleted = ask_as(&app, &anna.access, "delete", "/api/v1/users/account", &right).await;
     assert_eq!(deleted.status, 200, "{}", deleted.text);
     let me = ask_as(&app, &anna.access, "get", "/api/v1/auth/me", &Value::Null).await;
     assert_eq!(me.status, 401);
-    let path = format!("/api/v1/chat/conversations/{}/messages", kept["conversation_id"].as_str().unwrap());
+    let path = format!(
+        "/api/v1/chat/conversations/{}/messages",
+        kept["conversation_id"].as_str().unwrap()
+    );
     got(&app, &ben, &path).await;
 
     let mut found = Vec::new();
@@ -543,14 +592,29 @@ async fn the_persona_is_chosen_by_the_user_or_follows_the_profile_where_the_oper
     let first = said(&app, &anna, json!({ "message": "Hi." })).await;
     assert_eq!(first["personality"], "neutral");
     for (gender, persona) in [("female", "xhash"), ("male", "sarah"), ("other", "neutral")] {
-        ask_as(&app, &anna.access, "put", "/api/v1/users/profile", &json!({ "gender": gender })).await;
+        ask_as(&app, &anna.access, "put", "/api/v1/users/profile", &json!({ "gender": gender }))
+            .await;
         let answer = said(&app, &anna, json!({ "message": "Hi." })).await;
         assert_eq!(answer["personality"], persona, "{gender}");
     }
-    let chosen = ask_as(&app, &anna.access, "post", "/api/v1/chat/personality", &json!({ "personality": "sarah" })).await;
+    let chosen = ask_as(
+        &app,
+        &anna.access,
+        "post",
+        "/api/v1/chat/personality",
+        &json!({ "personality": "sarah" }),
+    )
+    .await;
     assert_valid("PersonalityResponse.json", &chosen.json());
     assert_eq!(said(&app, &anna, json!({ "message": "Hi." })).await["personality"], "sarah");
-    let nobody = ask_as(&app, &anna.access, "post", "/api/v1/chat/personality", &json!({ "personality": "nobody" })).await;
+    let nobody = ask_as(
+        &app,
+        &anna.access,
+        "post",
+        "/api/v1/chat/personality",
+        &json!({ "personality": "nobody" }),
+    )
+    .await;
     assert_eq!(nobody.status, 400);
 }
 
@@ -563,8 +627,14 @@ async fn the_legacy_shapes_are_told_apart_by_their_fields() {
     let first = answer.json();
     assert_valid("LegacyChatResponse.json", &first);
     assert_eq!((&first["response"], &first["user_id"]), (&json!("I see."), &json!("anna")));
-    assert_eq!(first["relationship"], json!({ "persona": "sarah", "stage": "Stranger", "score": 6 }));
-    let second = app.post_json("/api/chat/with-memory", json!({ "message": "Still here.", "user_id": "anna" })).await.json();
+    assert_eq!(
+        first["relationship"],
+        json!({ "persona": "sarah", "stage": "Stranger", "score": 6 })
+    );
+    let second = app
+        .post_json("/api/chat/with-memory", json!({ "message": "Still here.", "user_id": "anna" }))
+        .await
+        .json();
     assert!(second["memory_size"].as_u64().unwrap() >= 4, "{second}");
     let memory = app.get("/api/memory/anna").await;
     assert_valid("LegacyMemory.json", &memory.json());
@@ -573,7 +643,10 @@ async fn the_legacy_shapes_are_told_apart_by_their_fields() {
     assert_eq!(gone.status, 200);
     assert_eq!(app.get("/api/memory/anna").await.status, 404);
 
-    let session = app.post_json("/api/session/create", json!({ "user_id": "bo", "persona": "supportive_coach" })).await.json();
+    let session = app
+        .post_json("/api/session/create", json!({ "user_id": "bo", "persona": "supportive_coach" }))
+        .await
+        .json();
     let body = json!({ "session_id": session["session_id"], "user_message": "Hi.", "persona_name": "supportive_coach" });
     let answer = app.post_json("/api/chat", &body).await.json();
     assert_valid("SessionReply.json", &answer);
@@ -592,7 +665,9 @@ async fn an_account_at_the_legacy_routes_is_itself_and_nobody_else() {
     let app = parrot(&[]).await;
     let anna = register(&app, "anna").await;
     let id = got(&app, &anna, "/api/v1/auth/me").await["id"].as_str().unwrap().to_owned();
-    let mine = ask_as(&app, &anna.access, "post", "/api/chat", &json!({ "message": "My name is Anna." })).await;
+    let mine =
+        ask_as(&app, &anna.access, "post", "/api/chat", &json!({ "message": "My name is Anna." }))
+            .await;
     assert_eq!(mine.json()["user_id"], id.as_str(), "{}", mine.text);
     assert_eq!(got(&app, &anna, "/api/v1/users/facts").await["facts"][0]["value"], "Anna");
     let others = json!({ "message": "Hi.", "user_id": "somebody" });

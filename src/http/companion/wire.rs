@@ -187,6 +187,7 @@ impl From<Record> for ConversationMessage {
 }
 
 /// What is to become of a conversation; what is left out stays.
+#[expect(clippy::option_option, reason = "a null that was sent takes the title away")]
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(in crate::http) struct ConversationChangeRequest {
     /// null takes it away.
@@ -198,6 +199,7 @@ pub(in crate::http) struct ConversationChangeRequest {
 }
 
 /// Tells null from absent.
+#[expect(clippy::option_option, reason = "absent, null, or a text")]
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
