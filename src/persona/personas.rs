@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rusqlite::Connection;
+
 use super::set::FileSet;
 use super::{CardFile, CardFormat, Persona, PersonaError, card, key, rows};
 use crate::clock::Clock;
 use crate::prompts::Prompts;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Every persona. Cheap to clone.
 #[derive(Clone)]
@@ -43,19 +45,10 @@ impl Personas {
         clock: Clock,
     ) -> Result<Self, PersonaError> {
         let set = FileSet::open(file, &clock)?;
-        let stored = match &store {
-            Some(store) => store.run_now(|connection| rows::all(connection))?,
-            None => Vec::new(),
+        let cards = match &store {
+            Some(store) => store.run_now(|connection| stored_cards(connection, &prompts))?,
+            None => BTreeMap::new(),
         };
-        let mut cards = BTreeMap::new();
-        for (key, card) in stored {
-            match card::persona(&card, Some(key.clone()), &prompts) {
-                Ok((persona, _)) => {
-                    cards.insert(key, Arc::new(persona));
-                }
-                Err(error) => tracing::warn!(key, "a stored card can't be used: {error}"),
-            }
-        }
         Ok(Self(Arc::new(Inner {
             set: Mutex::new(set),
             cards: Mutex::new(cards),
@@ -186,4 +179,22 @@ impl Personas {
     fn cards(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Persona>>> {
         self.0.cards.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A persona of each stored card. They are read one by one: their pictures may be large.
+fn stored_cards(
+    connection: &Connection,
+    prompts: &Prompts,
+) -> Result<BTreeMap<String, Arc<Persona>>, StoreError> {
+    let mut cards = BTreeMap::new();
+    for key in rows::keys(connection)? {
+        let Some(file) = rows::find(connection, &key)? else { continue };
+        match card::persona(&file, Some(key.clone()), prompts) {
+            Ok((persona, _)) => {
+                cards.insert(key, Arc::new(persona));
+            }
+            Err(error) => tracing::warn!(key, "a stored card can't be used: {error}"),
+        }
+    }
+    Ok(cards)
 }

@@ -5,14 +5,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{CardFile, CardFormat};
 use crate::store::StoreError;
 
-/// Every card with its key, in the order of keys.
-pub(super) fn all(connection: &Connection) -> Result<Vec<(String, CardFile)>, StoreError> {
-    let mut statement =
-        connection.prepare("SELECT key, format, file FROM persona_cards ORDER BY key")?;
-    let rows = statement.query_map([], |row| {
-        let format: String = row.get(1)?;
-        Ok((row.get(0)?, file(&format, row.get(2)?)))
-    })?;
+/// Of all cards, in order.
+pub(super) fn keys(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare("SELECT key FROM persona_cards ORDER BY key")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

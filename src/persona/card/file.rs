@@ -52,7 +52,7 @@ pub(super) struct Content {
 }
 
 impl CardFile {
-    /// Tells the format by the bytes. What lies inside is read by [`Self::content`].
+    /// Tells the format by the bytes. What lies inside is read when it is asked for.
     pub fn read(bytes: Vec<u8>) -> Result<Self, CardError> {
         if bytes.len() > LARGEST_FILE {
             let most_mib = LARGEST_FILE / MIB;

@@ -165,9 +165,9 @@ impl Run<'_> {
     /// Why it is active, if it is.
     fn trigger(&mut self, entry: &Entry) -> Option<String> {
         if let Phase::Sticks(more) = self.timers.phase(entry, self.scan.said) {
-            return Some(match more {
-                usize::MAX.. => "it stays".to_owned(),
-                more => format!("it stays, for {more} messages more"),
+            return Some(match entry.sticky {
+                usize::MAX => "it stays".to_owned(),
+                _ => format!("it stays, for {more} messages more"),
             });
         }
         if entry.is_constant {
@@ -199,7 +199,9 @@ impl Run<'_> {
         }
         match self.timers.phase(entry, said) {
             Phase::Sticks(_) => return None,
-            Phase::Rests(more) if more > said => return Some("it was told once".to_owned()),
+            Phase::Rests(_) if entry.cooldown == usize::MAX => {
+                return Some("it is told only once".to_owned());
+            }
             Phase::Rests(more) => {
                 return Some(format!("it rests, for {more} messages more"));
             }
