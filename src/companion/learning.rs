@@ -49,7 +49,9 @@ fn learn_from(
     stored: &Stored,
 ) -> Result<(), StoreError> {
     let text = stored.told();
-    let is_emotional = stored.emotion != Emotion::Neutral && stored.confidence >= NOTICEABLE;
+    // Plain questions read as surprise.
+    let is_plain = matches!(stored.emotion, Emotion::Neutral | Emotion::Surprise);
+    let is_emotional = !is_plain && stored.confidence >= NOTICEABLE;
     let is_sad_or_afraid =
         is_emotional && matches!(stored.emotion, Emotion::Sadness | Emotion::Fear);
     let origin = Origin {

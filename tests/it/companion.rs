@@ -81,7 +81,7 @@ async fn a_message_is_answered_remembered_and_learnt_from() {
     assert_eq!(relationship["score"], 10);
     let events = got(&app, &anna, "/api/v1/relationship/events").await;
     assert_valid("RelationshipEvents.json", &events);
-    let moves: Vec<_> = events["events"]
+    let reached: Vec<_> = events["events"]
         .as_array()
         .unwrap()
         .iter()
@@ -90,7 +90,7 @@ async fn a_message_is_answered_remembered_and_learnt_from() {
     let told =
         ["question", "personal_share", "location_shared", "name_shared", "first_interaction"];
     for what in told {
-        assert!(moves.contains(&what), "{what} of {moves:?}");
+        assert!(reached.contains(&what), "{what} of {reached:?}");
     }
 
     let figures = got(&app, &anna, "/api/v1/users/stats").await;
