@@ -79,14 +79,10 @@ async fn a_message_is_answered_remembered_and_learnt_from() {
     let relationship = got(&app, &anna, "/api/v1/relationship?persona=sarah").await;
     assert_valid("Relationship.json", &relationship);
     assert_eq!(relationship["score"], 10);
-    let events = got(&app, &anna, "/api/v1/relationship/events").await;
-    assert_valid("RelationshipEvents.json", &events);
-    let reached: Vec<_> = events["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["move"].as_str().unwrap())
-        .collect();
+    let moves = got(&app, &anna, "/api/v1/relationship/events").await;
+    assert_valid("RelationshipEvents.json", &moves);
+    let reached: Vec<_> =
+        moves["events"].as_array().unwrap().iter().map(|it| it["move"].as_str().unwrap()).collect();
     let told =
         ["question", "personal_share", "location_shared", "name_shared", "first_interaction"];
     for what in told {

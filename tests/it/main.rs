@@ -35,4 +35,5 @@ mod support;
 mod table_one;
 mod talk;
 mod tokens;
+mod visits;
 mod workshop;
