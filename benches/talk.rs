@@ -9,36 +9,21 @@
     reason = "a bench that can't measure should stop"
 )]
 
-use std::path::{Path, PathBuf};
+mod serving;
+
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use comfy_table::Table;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use rhapsode::account::SigningKey;
-use rhapsode::app::{App, Parts, checks, llama_settings};
-use rhapsode::clock::Clock;
-use rhapsode::config::Config;
 use rhapsode::embedding::{Embedder, EmbeddingError, LazyEmbedder};
-use rhapsode::engine::llama::LlamaEngine;
-use rhapsode::engine::scripted::{Script, ScriptedEngine};
-use rhapsode::engine::{
-    Capabilities, Engine, EngineError, EngineStatus, FinishReason, GenerateRequest, Generation,
-    Message,
-};
-use rhapsode::ids::Ids;
-use rhapsode::memory::{Memory, Role, Said, Talk, Whose};
-use rhapsode::metrics::Metrics;
+use rhapsode::memory::{Role, Said, Talk, Whose};
 use rhapsode::models;
-use rhapsode::persona::Personas;
-use rhapsode::prompts::Prompts;
-use rhapsode::store::Store;
-use rhapsode::tokens::{TokenCount, TokenCounter};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+
+use self::serving::{Made, Server, median, models_dir, own_binary, percentiles, resident_bytes};
 
 const PROSE: &str = include_str!("chapter.txt");
 const PERSONA: &str = "You are Mira, who keeps the lighthouse of Skarn. You speak plainly, you never \
@@ -46,7 +31,6 @@ const PERSONA: &str = "You are Mira, who keeps the lighthouse of Skarn. You spea
 const STORED: usize = 10_000;
 const TURNS: usize = 100;
 const STARTS: usize = 7;
-const WINDOW: usize = 8192;
 /// Given to the bench's own binary, which then only fills a database, or only talks in the sessions of
 /// one, so that memory is measured in a process that did nothing before; or measures turns.
 const FILL: &str = "--fill";
@@ -78,151 +62,6 @@ fn main() {
             println!("{}", own_binary(&[ADDED]));
         }
     }
-}
-
-/// The model's tokenizer before a queue that notes when a prompt arrives and answers at once.
-struct Queue {
-    tokenizer: Option<LlamaEngine>,
-    script: Arc<ScriptedEngine>,
-    arrived: Mutex<Option<(Instant, Vec<Message>)>>,
-}
-
-impl Queue {
-    async fn start(config: &Config, with_tokenizer: bool) -> Arc<Self> {
-        let (script, asked) = ScriptedEngine::new(TokenCount::new(WINDOW));
-        tokio::spawn(answer(asked));
-        let tokenizer = if with_tokenizer {
-            let model = rhapsode::app::model_path(config).expect("run: make models");
-            let engine = LlamaEngine::start(llama_settings(config, model, Clock::system()));
-            let engine = engine.unwrap();
-            checks::wait_until_loaded(&engine, |_| {}).await;
-            Some(engine)
-        } else {
-            None
-        };
-        Arc::new(Self { tokenizer, script, arrived: Mutex::default() })
-    }
-}
-
-async fn answer(mut asked: Script) {
-    while let Some(mut call) = asked.next_call().await {
-        call.start(TokenCount::ZERO);
-        call.text("I know. Look at the water, and tell me what you see.");
-        call.finish(FinishReason::Stop);
-    }
-}
-
-impl Engine for Queue {
-    fn status(&self) -> EngineStatus {
-        self.script.status()
-    }
-
-    fn ready(&self) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    fn counter(&self) -> Option<Arc<dyn TokenCounter>> {
-        self.tokenizer.as_ref().map_or_else(|| self.script.counter(), Engine::counter)
-    }
-
-    fn prompt_tokens(&self, messages: &[Message]) -> Result<TokenCount, EngineError> {
-        match &self.tokenizer {
-            Some(engine) => engine.prompt_tokens(messages),
-            None => self.script.prompt_tokens(messages),
-        }
-    }
-
-    fn supports(&self) -> Capabilities {
-        self.script.supports()
-    }
-
-    fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError> {
-        *self.arrived.lock().unwrap() = Some((Instant::now(), request.messages.clone()));
-        self.script.submit(request)
-    }
-}
-
-/// A server over the database in this folder, and who asks it.
-struct Server {
-    base: String,
-    engine: Arc<Queue>,
-    memory: Memory,
-    client: reqwest::Client,
-    stop: CancellationToken,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-impl Server {
-    async fn start(folder: &Path, embedder: Arc<dyn Embedder>, with_tokenizer: bool) -> Self {
-        let config = config();
-        let engine = Queue::start(&config, with_tokenizer).await;
-        let clock = Clock::system();
-        let prompts = Arc::new(Prompts::load(None).unwrap());
-        let store = Store::open(folder).unwrap();
-        let (kept, words) = (Some(store.clone()), Arc::clone(&prompts));
-        let app = App::new(
-            &config,
-            Parts {
-                engine: Arc::clone(&engine) as Arc<dyn Engine>,
-                prompts,
-                embedder,
-                metrics: Metrics::new().unwrap(),
-                store: Some(store),
-                personas: Personas::open(None, kept, words, clock.clone()).unwrap(),
-                ids: Ids::unpredictable(clock.clone()),
-                signing_key: SigningKey::of_secret(b"only for these measurements"),
-                clock,
-            },
-        );
-        let memory = app.state.chat.memory.clone().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let stop = CancellationToken::new();
-        tokio::spawn(app.serve(listener, stop.clone(), CancellationToken::new()));
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { base, engine, memory, client: reqwest::Client::new(), stop }
-    }
-
-    /// How long it takes from asking until the engine has the prompt, and that prompt.
-    async fn ask(&self, path: &str, body: &Value) -> (Duration, Vec<Message>) {
-        let body = body.to_string();
-        let request = self.client.post(format!("{}{path}", self.base));
-        let request = request.header("content-type", "application/json").body(body);
-        let asked = Instant::now();
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let text = answer.text().await.unwrap();
-        assert!(status.is_success(), "{text}");
-        if let Some(memory) = headers.get("x-memory") {
-            assert_eq!(memory, "on");
-        }
-        let (arrived, prompt) = self.engine.arrived.lock().unwrap().take().unwrap();
-        (arrived - asked, prompt)
-    }
-
-    /// Does now what is otherwise done between turns.
-    async fn rest(&self, session: &str) {
-        while self.memory.embed_some(session).await.unwrap() {}
-        let counter = self.engine.counter().unwrap();
-        while self.memory.summarize_one(session, Arc::clone(&counter)).await.unwrap() {}
-    }
-}
-
-fn config() -> Config {
-    let models = models_dir().display().to_string();
-    let settings = [("MODELS_DIR", models.as_str()), ("DISTILLATION_METHOD", "extractive")];
-    Config::from_pairs(&settings).unwrap()
-}
-
-fn models_dir() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "benches are told by the environment")]
-    let given = std::env::var_os("MODELS_DIR");
-    given.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("models"), PathBuf::from)
 }
 
 /// Prose in pieces of a sentence, no two alike.
@@ -328,7 +167,7 @@ async fn added() -> Table {
             let prompt = prompt.into_iter().map(|it| it.content).collect::<Vec<_>>().join("\n");
             let completion = json!({ "prompt": prompt, "max_tokens": 100 });
             let (unaided, _) = server.ask("/v1/completions", &completion).await;
-            let began = Instant::now();
+            let began = std::time::Instant::now();
             embedder.embed(&[newest.text.as_str()]).unwrap();
             let took = began.elapsed();
             sent.push(newest);
@@ -386,19 +225,6 @@ fn working_memory() -> Table {
         table.add_row([sessions, messages, held, grown, "under 100 MB"]);
     }
     table
-}
-
-/// What it prints.
-fn own_binary(arguments: &[&str]) -> String {
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    // As the server does at its start.
-    let cores = std::thread::available_parallelism().unwrap().get();
-    for name in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
-        command.env(name, (cores / 2).max(1).to_string());
-    }
-    let done = command.args(arguments).stderr(std::process::Stdio::inherit()).output().unwrap();
-    assert!(done.status.success());
-    String::from_utf8(done.stdout).unwrap()
 }
 
 async fn fill(folder: &Path, sessions: usize, messages: usize) {
@@ -463,52 +289,4 @@ impl Embedder for Quick {
             self.real.embed(texts)
         }
     }
-}
-
-/// Vectors without a model: of the right length, and different ones for different texts.
-struct Made;
-
-impl Embedder for Made {
-    fn id(&self) -> &'static str {
-        "made"
-    }
-
-    fn dimensions(&self) -> usize {
-        384
-    }
-
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbeddingError> {
-        let made = texts.iter().map(|text| {
-            let seed = text
-                .bytes()
-                .fold(7_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
-            let mut random = ChaCha8Rng::seed_from_u64(seed);
-            let vector: Vec<f32> = (0..384).map(|_| random.random_range(-1.0..1.0)).collect();
-            let length = vector.iter().map(|it| it * it).sum::<f32>().sqrt();
-            vector.into_iter().map(|it| it / length).collect()
-        });
-        Ok(made.collect())
-    }
-}
-
-/// Linux only.
-fn resident_bytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024.0)
-}
-
-fn percentiles(times: &mut [Duration]) -> String {
-    let p50 = median(times);
-    format!("{p50}, {}", milliseconds(times[times.len() * 9 / 10]))
-}
-
-fn median(times: &mut [Duration]) -> String {
-    times.sort_unstable();
-    milliseconds(times[times.len() / 2])
-}
-
-fn milliseconds(duration: Duration) -> String {
-    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }

@@ -94,9 +94,9 @@ async fn a_message_is_answered_remembered_and_learnt_from() {
     assert_eq!(figures["total_conversations"], 1);
     assert_eq!(figures["favorite_personality"], "sarah");
     assert_eq!(figures["relationship_scores"], json!({ "sarah": 10 }));
-    let list = got(&app, &anna, "/api/v1/chat/conversations").await;
-    assert_valid("ConversationList.json", &list);
-    assert_eq!(list["conversations"][0]["conversation_id"], id);
+    let page = got(&app, &anna, "/api/v1/chat/conversations").await;
+    assert_valid("ConversationList.json", &page);
+    assert_eq!(page["conversations"][0]["conversation_id"], id);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -672,4 +672,78 @@ async fn an_account_at_the_legacy_routes_is_itself_and_nobody_else() {
     let guest = app.post_json("/api/chat", json!({ "message": "Who am I?", "user_id": id })).await;
     assert_eq!(guest.json()["relationship"]["score"], 1);
     assert_eq!(got(&app, &anna, "/api/v1/users/facts").await["facts"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cards_book_comes_into_the_prompt_when_the_talk_touches_it() {
+    let Scripted { app, mut script, .. } = Scripted::start(&quiet(&[])).await;
+    let anna = register(&app, "anna").await;
+    let entry = |id: u8, keys: Value, content: &str, more: Value| {
+        let mut entry = json!({
+            "id": id, "keys": keys, "content": content, "enabled": true, "insertion_order": id,
+            "extensions": {},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            entry[key] = value.clone();
+        }
+        entry
+    };
+    let card = json!({ "spec": "chara_card_v2", "spec_version": "2.0", "data": {
+        "name": "Ilse", "description": "{{char}} keeps the light.", "personality": "", "scenario": "",
+        "first_mes": "Come in, {{user}}.", "mes_example": "", "creator_notes": "", "system_prompt": "",
+        "post_history_instructions": "Answer as {{char}}.", "alternate_greetings": [], "tags": [],
+        "creator": "", "character_version": "", "extensions": {},
+        "character_book": { "extensions": {}, "scan_depth": 1, "entries": [
+            entry(1, json!([]), "The rock lies off Cask.", json!({ "constant": true })),
+            entry(2, json!(["lamp"]), "The lamp burns blue for {{user}}.", json!({ "extensions": { "sticky": 2 } })),
+            entry(3, json!(["goat"]), "The goat is called Purser.", json!({ "extensions": { "position": 4, "depth": 1, "role": 0 } })),
+            entry(4, json!(["whale"]), "A whale once came.", json!({})),
+        ] },
+    } });
+    let imported = app.post_json("/api/v1/personas/import?key=ilse", &card).await;
+    assert_eq!(imported.status, 201, "{}", imported.text);
+    let talking = async {
+        let mut id = Value::Null;
+        for text in ["My name is Anna. Is the lamp lit?", "And how is the goat?", "Good night."] {
+            let mut body = json!({ "message": text, "personality": "ilse" });
+            if !id.is_null() {
+                body["conversation_id"] = id.clone();
+            }
+            id = said(&app, &anna, body).await["conversation_id"].clone();
+        }
+        id
+    };
+    let answering = async {
+        let mut requests = Vec::new();
+        for _ in 0..3 {
+            let mut call = script.next_call().await.unwrap();
+            requests.push(call.request.clone());
+            call.text("It is.");
+            call.finish(FinishReason::Stop);
+        }
+        requests
+    };
+    let (_, requests) = tokio::join!(talking, answering);
+    let texts =
+        |at: usize| requests[at].messages.iter().map(|it| it.content.clone()).collect::<Vec<_>>();
+    let place = |at: usize, part: &str| texts(at).iter().position(|text| text.contains(part));
+    for at in 0..3 {
+        // What is always active stands beside the persona, where the prompt never changes.
+        assert_eq!(place(at, "The rock lies off Cask."), Some(0), "{:?}", texts(at));
+        assert!(place(at, "A whale once came.").is_none());
+        assert_eq!(place(at, "Answer as Ilse."), Some(texts(at).len() - 1), "{:?}", texts(at));
+    }
+    assert!(place(0, "Come in,").is_some(), "the greeting was said");
+    // What comes and goes stands just before the newest message; it stays for two messages more.
+    let newest = place(0, "Is the lamp lit?").unwrap();
+    assert_eq!(place(0, "The lamp burns blue"), Some(newest - 1), "{:?}", texts(0));
+    assert!(place(1, "The lamp burns blue for Anna.").is_some(), "{:?}", texts(1));
+    assert_eq!(
+        place(1, "The goat is called Purser."),
+        Some(place(1, "how is the goat").unwrap() - 1),
+        "{:?}",
+        texts(1)
+    );
+    assert!(place(2, "The goat is called Purser.").is_none(), "{:?}", texts(2));
+    assert!(place(2, "The lamp burns blue").is_none(), "{:?}", texts(2));
 }
