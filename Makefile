@@ -48,7 +48,7 @@ test: prepare ## run every test in Rust, with the real small models
 	$(tested_models) $(CARGO) run --locked $(features) -- models pull --default
 	$(tested_models) $(CARGO) test --locked $(features) $(ARGS)
 
-test-clients: build ## run OpenAI's own Python and Node clients against the server (needs python3 and npm)
+test-clients: build ## run OpenAI's own clients and Node's ws against the server (needs python3 and npm)
 	@$(rhapsode) models pull --default
 	@sh tests/clients/run.sh $(rhapsode)
 

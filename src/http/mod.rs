@@ -15,6 +15,7 @@ mod limits;
 mod memory;
 mod openai;
 mod openapi;
+mod parameters;
 mod personas;
 mod receipts;
 mod routes;

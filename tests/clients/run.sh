@@ -1,10 +1,11 @@
 #!/bin/sh
-# OpenAI's own clients, installed into a folder that goes away again, against a server on a free port.
+# OpenAI's own clients and Node's ws, installed into a folder that goes away again, against a server on a free port.
 # usage: run.sh PATH-OF-RHAPSODE
 set -eu
 
 python_client=3.54.0
 node_client=7.57.0
+websocket_client=8.18.0
 
 server=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,8 +15,8 @@ trap 'test -z "$pid" || kill "$pid"; rm -rf "$work"' EXIT INT TERM
 
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet "openai==$python_client"
-cp "$here/openai_client.mjs" "$work/"
-(cd "$work" && npm install --silent --no-audit --no-fund "openai@$node_client" >/dev/null)
+cp "$here/openai_client.mjs" "$here/websocket.mjs" "$work/"
+(cd "$work" && npm install --silent --no-audit --no-fund "openai@$node_client" "ws@$websocket_client" >/dev/null)
 
 DB_PATH="$work/data" "$server" serve --port 0 >"$work/said" 2>"$work/log" &
 pid=$!
@@ -37,3 +38,4 @@ done
 
 "$work/venv/bin/python" "$here/openai_client.py" "$base/v1"
 (cd "$work" && node openai_client.mjs "$base/v1")
+(cd "$work" && node websocket.mjs "$base")

@@ -53,14 +53,39 @@ async fn the_engines_own_model_names_no_session_whatever_it_is_called() {
         let put = app.client.put(format!("{}{persona}", app.base)).body(body.to_string());
         assert!(put.send().await.unwrap().status().is_success());
         let models = app.get("/v1/models").await.json();
-        let session = async |at: usize| {
-            let model = models["data"][at]["id"].as_str().unwrap();
+        let session = async |ending: &str| {
+            let ids =
+                models["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap());
+            let model = ids.into_iter().find(|id| id.ends_with(ending)).unwrap();
             let answer = app.post_json(CHAT, json!({ "model": model, "messages": hello() })).await;
             assert_eq!(answer.status, 200, "{}", answer.text);
             answer.header("x-session-id").to_owned()
         };
-        assert_eq!(session(0).await.len(), 36, "{own}: a name of its own");
-        assert_eq!(session(1).await, "mira@example.org");
+        assert_eq!(session(own).await.len(), 36, "{own}: a name of its own");
+        assert_eq!(session("@mira@example.org").await, "mira@example.org");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_of_a_persona_speaks_as_that_persona_unless_the_client_brings_its_own() {
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
+    let models = app.get("/v1/models").await.json();
+    let ids = models["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap());
+    assert!(ids.into_iter().any(|id| id == "scripted@sarah"), "{models}");
+    let own = json!([{ "role": "system", "content": "You are Mira." }, { "role": "user", "content": "Hello" }]);
+    for (messages, system) in [(hello(), "You are Sarah"), (own, "You are Mira.")] {
+        let body = json!({ "model": "scripted@sarah", "messages": messages });
+        let answering = async {
+            let mut call = script.next_call().await.unwrap();
+            let first = call.request.messages[0].content.clone();
+            call.text("Hi.");
+            call.finish(FinishReason::Stop);
+            first
+        };
+        let (answer, first) = tokio::join!(app.post_json(CHAT, &body), answering);
+        assert!(first.starts_with(system), "{first}");
+        // Everybody's talk with the persona is their own.
+        assert_eq!(answer.header("x-session-id").len(), 36);
     }
 }
 

@@ -10,7 +10,7 @@ use super::wire::{
 use crate::companion::ConversationChange;
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
-use crate::http::memory::Parameters;
+use crate::http::parameters::Parameters;
 
 pub(in crate::http) async fn conversations(
     own: Own,

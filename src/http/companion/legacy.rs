@@ -18,7 +18,7 @@ use crate::engine::ClientId;
 use crate::http::client::Client;
 use crate::http::error::{ApiError, Code, FaultKind, FieldFault};
 use crate::http::extract::{JsonBody, PathNames};
-use crate::http::memory::wrong;
+use crate::http::parameters::wrong;
 use crate::http::{AppState, visits};
 
 /// Who an earlier server's request is from.

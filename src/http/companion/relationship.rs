@@ -6,7 +6,7 @@ use super::Own;
 use super::wire::{Relationship, RelationshipEvent, RelationshipEventChange, RelationshipEvents};
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
-use crate::http::memory::Parameters;
+use crate::http::parameters::Parameters;
 
 pub(in crate::http) async fn relationship(
     own: Own,

@@ -16,7 +16,7 @@ use crate::engine::{ClientId, EngineError};
 use crate::http::answer::Wanted;
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
-use crate::http::memory::wrong;
+use crate::http::parameters::wrong;
 use crate::http::{AppState, Lifecycle, sse};
 use crate::metrics::Metrics;
 

@@ -13,7 +13,7 @@ use crate::companion::Tier;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
-use crate::http::memory::{Parameters, wrong};
+use crate::http::parameters::{Parameters, wrong};
 
 pub(in crate::http) async fn facts(
     own: Own,

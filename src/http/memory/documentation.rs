@@ -1,6 +1,6 @@
 //! What the OpenAPI document says of these routes besides the table's columns.
 
-use super::super::personas;
+use super::super::{companion, personas};
 
 /// More about one route.
 pub(in super::super) struct Documentation {
@@ -34,13 +34,13 @@ pub(in super::super) const USUAL: Documentation = Documentation {
     answers_files: &[],
 };
 
-const OFFSET: Parameter = Parameter {
+pub(in super::super) const OFFSET: Parameter = Parameter {
     name: "offset",
     description: "How many to leave out at the beginning",
     is_required: false,
     schema: r#"{"type": "integer", "minimum": 0, "default": 0}"#,
 };
-const LIMIT: Parameter = Parameter {
+pub(in super::super) const LIMIT: Parameter = Parameter {
     name: "limit",
     description: "The most to answer with",
     is_required: false,
@@ -73,7 +73,9 @@ const REPLACE: Parameter = Parameter {
 
 /// Of whatever route; most of other rooms have nothing more to tell.
 pub(in super::super) fn documentation(method: &str, path: &str) -> Documentation {
-    if let Some(documentation) = personas::documentation(method, path) {
+    let of_others =
+        personas::documentation(method, path).or_else(|| companion::documentation(method, path));
+    if let Some(documentation) = of_others {
         return documentation;
     }
     match (method, path.strip_prefix("{api}/memory").unwrap_or_default()) {

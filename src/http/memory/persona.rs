@@ -2,10 +2,11 @@
 
 use axum::Json;
 
+use super::Place;
 use super::wire::{MemoryPersona, MemoryPersonaRequest};
-use super::{Place, wrong};
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
+use crate::http::parameters::wrong;
 use crate::persona::Card;
 
 pub(in super::super) async fn set_persona(

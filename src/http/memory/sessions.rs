@@ -2,9 +2,10 @@
 
 use axum::Json;
 
+use super::Place;
 use super::wire::{MemoryDeleted, MemorySearch, MemorySession, MemorySessions};
-use super::{Parameters, Place, wrong};
 use crate::http::error::ApiError;
+use crate::http::parameters::{Parameters, wrong};
 
 pub(in super::super) async fn sessions(
     place: Place,

@@ -7,10 +7,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::Place;
 use super::wire::{MemoryFork, MemoryForkRequest, MemoryImport};
-use super::{Parameters, Place, wrong};
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonBody, unreadable};
+use crate::http::parameters::{Parameters, wrong};
 use crate::memory::{Format, RecordError};
 
 pub(in super::super) async fn fork(

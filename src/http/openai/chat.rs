@@ -8,20 +8,21 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::identity::{SaidOutside, header_of};
+use super::identity::{SaidOutside, alias, header_of};
 use super::messages::sent;
 use super::models::own_model;
 use super::sampling::{self, MOST_ALTERNATIVES, unsupported, wrong};
 use super::stream::{Head, Telling};
 use super::wire::{ChatCompletionRequest, ChatRole, ResponseFormat};
 use super::{TalkDefaults, spoken};
-use crate::chat::{Answer, Beside, ChatService, MemoryState, Remembers, TurnRequest};
-use crate::engine::{Capabilities, ClientId, Tools};
+use crate::chat::{Answer, Beside, ChatService, Lore, MemoryState, Remembers, Sent, TurnRequest};
+use crate::engine::{Capabilities, ClientId, Role, Tools};
 use crate::http::Lifecycle;
 use crate::http::client::Client;
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
 use crate::memory::{Memory, Whose};
+use crate::persona::{Persona, Personas};
 
 pub(in super::super) const SESSION: HeaderName = HeaderName::from_static("x-session-id");
 pub(in super::super) const RECEIPT: HeaderName = HeaderName::from_static("x-receipt-id");
@@ -31,6 +32,7 @@ pub(in super::super) async fn chat_completions(
     State(chat): State<Arc<ChatService>>,
     State(defaults): State<Arc<TalkDefaults>>,
     State(lifecycle): State<Lifecycle>,
+    State(personas): State<Personas>,
     Client(client): Client,
     outside: SaidOutside,
     JsonBody(request): JsonBody<ChatCompletionRequest>,
@@ -40,7 +42,7 @@ pub(in super::super) async fn chat_completions(
         request.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
     let wants_logprobs = request.logprobs.unwrap_or(false);
     let model = request.model.clone();
-    let turn = turn(&chat, &defaults, client, outside, request)?;
+    let turn = turn(&chat, &defaults, &personas, client, outside, request)?;
     let answer = chat.answer(turn).await?;
     let head = Head {
         id: format!("chatcmpl-{}", answer.receipt.id),
@@ -62,10 +64,17 @@ pub(in super::super) async fn chat_completions(
 fn turn(
     chat: &ChatService,
     defaults: &TalkDefaults,
+    personas: &Personas,
     client: ClientId,
     outside: SaidOutside,
-    request: ChatCompletionRequest,
+    mut request: ChatCompletionRequest,
 ) -> Result<TurnRequest, ApiError> {
+    let own = own_model(chat);
+    let asked = request.model.take().unwrap_or_default();
+    let alias = alias(&asked, &own);
+    // An alias is a persona's, or else a session's.
+    let persona = alias.and_then(|alias| personas.get(alias));
+    let alias = alias.filter(|_| persona.is_none());
     let remembers = remembers(&outside, &request)?;
     let sampling = sampling::sampling(&request.sampling, defaults, &chat.ids)?;
     let logit_bias = sampling::logit_bias(&request.sampling)?;
@@ -82,11 +91,9 @@ fn turn(
     let capabilities = chat.engine.supports();
     Ok(TurnRequest {
         client,
-        whose: outside
-            .session(request.user, request.model.as_deref(), &own_model(chat))?
-            .map(Whose::Named),
+        whose: outside.session(request.user, alias)?.map(Whose::Named),
         remembers,
-        messages: sent(request.messages, capabilities.tools)?,
+        messages: spoken_by(persona.as_deref(), sent(request.messages, capabilities.tools)?),
         sampling,
         max_tokens: max_tokens.unwrap_or_else(|| defaults.max_tokens.min(chat.usual_answer())),
         stop: sampling::stops(request.stop)?,
@@ -97,9 +104,29 @@ fn turn(
         logprobs,
         tools: tools(request.tools, request.tool_choice, capabilities.tools),
         choices,
-        beside: Beside::default(),
+        beside: Beside {
+            lore: persona.as_deref().and_then(|it| lore(it, chat)),
+            ..Beside::default()
+        },
         held: None,
     })
+}
+
+/// The messages, with the persona's words before them, unless the client brings a persona of its own.
+fn spoken_by(persona: Option<&Persona>, mut messages: Vec<Sent>) -> Vec<Sent> {
+    let has_its_own = messages.first().is_some_and(|first| first.role == Role::System);
+    if let Some(persona) = persona.filter(|_| !has_its_own) {
+        let content = persona.system_prompt.clone();
+        messages.insert(0, Sent { role: Role::System, name: None, content, wire: None });
+    }
+    messages
+}
+
+/// The persona's book.
+fn lore(persona: &Persona, chat: &ChatService) -> Option<Lore> {
+    let seed = u64::from(chat.ids.sampler_seed());
+    let (character, user) = (persona.name.clone(), "User".to_owned());
+    persona.book.clone().map(|book| Lore { book, character, user, seed })
 }
 
 /// Clients that ask for something beside the talk (a summary, a picture's description) end with an

@@ -35,14 +35,13 @@ impl<S: Send + Sync> FromRequestParts<S> for SaidOutside {
 }
 
 impl SaidOutside {
-    /// The session's name, if there is one. `own` is what the engine's model is called.
+    /// The session's name, if there is one. `alias` is what stands behind the model's name.
     pub(super) fn session(
         self,
         user: Option<String>,
-        model: Option<&str>,
-        own: &str,
+        alias: Option<&str>,
     ) -> Result<Option<String>, ApiError> {
-        let alias = model.and_then(|asked| alias(asked, own)).map(str::to_owned);
+        let alias = alias.map(str::to_owned);
         let names = [self.session, user, alias];
         let name = names.into_iter().flatten().find(|name| !name.trim().is_empty());
         match name {
@@ -62,8 +61,9 @@ impl SaidOutside {
     }
 }
 
-/// The session in `model@session`. Either may hold more of these signs.
-fn alias<'a>(asked: &'a str, own: &str) -> Option<&'a str> {
+/// The session or persona in `model@session`, where `own` is what the engine's model is called. Either
+/// may hold more of these signs.
+pub(super) fn alias<'a>(asked: &'a str, own: &str) -> Option<&'a str> {
     if asked == own {
         return None;
     }

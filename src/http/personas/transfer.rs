@@ -13,7 +13,7 @@ use super::wire::{PersonaImportForm, PersonaImported};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{PathNames, unreadable};
-use crate::http::memory::{Parameters, wrong};
+use crate::http::parameters::{Parameters, wrong};
 use crate::persona::{CardFormat, Personas};
 
 /// What curl calls a body that nobody gave a type.

@@ -19,7 +19,7 @@ use super::companion::wire::LegacyChatRequest;
 use super::companion::{Room, required, whole};
 use super::error::{ApiError, Code};
 use super::extract::{JsonBody, PathNames};
-use super::memory::{Parameters, wrong};
+use super::parameters::{Parameters, wrong};
 use crate::companion::{CompanionError, Companions, Message, VisitStart};
 use crate::engine::ClientId;
 
