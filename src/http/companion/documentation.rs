@@ -30,8 +30,12 @@ const PERSONA: Parameter = Parameter {
 /// `None` for routes of other rooms, and those with nothing more to tell.
 pub(in crate::http) fn documentation(method: &str, path: &str) -> Option<Documentation> {
     let query: &[Parameter] = match (method, path.strip_prefix("{api}").unwrap_or(path)) {
-        ("get", "/chat/conversations" | "/chat/conversations/{id}/messages")
-        | ("get", "/session/{user_id}/history") => &[OFFSET, LIMIT],
+        (
+            "get",
+            "/chat/conversations"
+            | "/chat/conversations/{id}/messages"
+            | "/session/{user_id}/history",
+        ) => &[OFFSET, LIMIT],
         ("delete", "/chat/conversations/{id}") => &[FORGET],
         ("get", "/users/facts") => &[SUPERSEDED],
         ("get", "/users/memories") => &[TIER, OFFSET, LIMIT],
