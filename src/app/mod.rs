@@ -221,7 +221,7 @@ impl App {
             let chat = Arc::clone(&chat);
             async move { chat.take_up().await }
         });
-        let upkeep = tokio::spawn(keep_up(self.state.companions.clone()));
+        let upkeep = tokio::spawn(keep_up(self.state.companions.clone(), stop.clone()));
         let closed = self.state.lifecycle.hard_stop.clone();
         // A token is a small packet; it must not wait for the one before to be acknowledged.
         let listener = listener.tap_io(|connection| {
@@ -250,22 +250,21 @@ impl App {
             } => {}
         }
         deadline.abort();
-        upkeep.abort();
+        let _ = upkeep.await;
         // What was said to clients that are gone is still being stored.
         chat.finish().await;
         served.context("the server stopped unexpectedly")
     }
 }
 
-/// Takes up what an earlier process left of companions, and ends visitors' sessions as they expire.
-async fn keep_up(companions: Option<Companions>) {
+/// Sees to companions at once, and each minute from then on; what is begun is done to its end.
+async fn keep_up(companions: Option<Companions>, stop: CancellationToken) {
     let Some(companions) = companions else { return };
-    companions.take_up().await;
     let mut minutes = tokio::time::interval(std::time::Duration::from_mins(1));
-    loop {
-        minutes.tick().await;
-        if let Err(error) = companions.end_expired().await {
-            tracing::warn!("expired sessions couldn't be ended: {error}");
+    while !stop.is_cancelled() {
+        tokio::select! {
+            _ = minutes.tick() => companions.keep_up().await,
+            () = stop.cancelled() => {}
         }
     }
 }

@@ -257,6 +257,7 @@ impl ChatService {
                 logit_bias: asked.logit_bias.clone(),
                 logprobs: asked.logprobs,
                 tools: asked.tools.clone(),
+                private: matches!(asked.whose, Some(Whose::Continued(_))),
             })
         };
         let (arranged, first) = draft.arrange(self, found, |messages| submit(messages, 0))?;

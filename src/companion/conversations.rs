@@ -116,15 +116,26 @@ pub(super) fn all(connection: &Connection, user: UserId) -> Result<Vec<Conversat
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Those that a process which ended left behind: messages are newer than what was learnt.
-pub(super) fn behind(connection: &Connection) -> Result<Vec<i64>, StoreError> {
+/// Those whose messages are newer than what was learnt, or, if models study, than what was studied: a
+/// process ended, or the database took them late.
+pub(super) fn behind(connection: &Connection, studies: bool) -> Result<Vec<i64>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT conversations.id FROM conversations
          JOIN sessions ON sessions.name = 'private/' || conversations.uid
-         WHERE sessions.tip > conversations.learnt_to OR sessions.tip > conversations.studied_to",
+         WHERE sessions.tip > conversations.learnt_to
+            OR ?1 AND sessions.tip > conversations.studied_to",
     )?;
-    let rows = statement.query_map([], |row| row.get(0))?;
+    let rows = statement.query_map([studies], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether a conversation or a visit has this session.
+pub(super) fn has_session(connection: &Connection, session: &str) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM conversations WHERE 'private/' || uid = ?1
+         UNION ALL SELECT 1 FROM visits WHERE 'private/' || uid = ?1",
+    )?;
+    Ok(statement.exists([session])?)
 }
 
 pub(super) fn change(

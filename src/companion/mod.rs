@@ -67,6 +67,8 @@ struct Inner {
     settings: CompanionSettings,
     locks: Locks,
     to_study: study::Queue,
+    /// Held by who ends what expired.
+    ending: tokio::sync::Mutex<()>,
 }
 
 /// What companions are made of.
@@ -138,13 +140,25 @@ impl Companions {
             settings,
             locks: Locks::default(),
             to_study: study::Queue::default(),
+            ending: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Takes up what an earlier process left undone.
-    pub async fn take_up(&self) {
-        match self.look(|connection| Ok(conversations::behind(connection)?)).await {
+    /// Does what wants to be done now and then: takes up what was left undone, ends the visits that
+    /// expired, deletes talks that nobody can find.
+    pub async fn keep_up(&self) {
+        self.take_up().await;
+        for done in [self.end_expired().await, self.sweep().await] {
+            if let Err(error) = done {
+                tracing::warn!("companions couldn't be kept up: {error}");
+            }
+        }
+    }
+
+    async fn take_up(&self) {
+        let studies = self.inner.settings.studies;
+        match self.look(move |connection| Ok(conversations::behind(connection, studies)?)).await {
             Ok(behind) => {
                 for conversation in behind {
                     self.catch_up(conversation).await;

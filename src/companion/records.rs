@@ -10,6 +10,7 @@ use super::stated::FactKind;
 use super::{CompanionError, Companions, Page, USUAL_PERSONA};
 use crate::account::UserId;
 use crate::memory::{self, RecordError, Role, Said, SessionView};
+use crate::store::StoreError;
 
 /// What is to become of a conversation; `None` leaves as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Beginning {
     pub persona: Option<String>,
 }
 
+/// A session may be there a moment before its conversation.
+const SOON_MILLISECONDS: i64 = 10 * 60 * 1000;
 /// Longest title, fact or memory that a user puts down, in characters.
 const LONGEST_TITLE: usize = 200;
 const LONGEST_TEXT: usize = 500;
@@ -93,7 +96,7 @@ impl Companions {
             .await;
         if added.is_err() {
             // The account is gone, say; nobody would find its session.
-            let _ = self.inner.memory.delete_session(session).await;
+            let _ = self.inner.memory.delete_private(vec![session]).await;
         }
         added
     }
@@ -110,10 +113,12 @@ impl Companions {
                 _ => None,
             }
         };
-        let chosen = profile.persona.clone().filter(|key| self.inner.personas.get(key).is_some());
-        Ok(chosen
-            .or_else(|| by_gender().map(str::to_owned))
-            .unwrap_or_else(|| USUAL_PERSONA.into()))
+        let personas = &self.inner.personas;
+        let wanted = [profile.persona.as_deref(), by_gender(), Some(USUAL_PERSONA)];
+        let found = wanted.into_iter().flatten().find(|key| personas.get(key).is_some());
+        // A set of the operator's own may lack all of these.
+        let first = || personas.all().first().map(|persona| persona.key.clone());
+        Ok(found.map(str::to_owned).or_else(first).unwrap_or_else(|| USUAL_PERSONA.to_owned()))
     }
 
     /// Chooses the persona for conversations to come.
@@ -156,23 +161,54 @@ impl Companions {
         self.remove(conversation, forgets).await
     }
 
+    /// What was said goes first: whatever comes between, the rest is found again.
     async fn remove(
         &self,
         conversation: Conversation,
         forgets: bool,
     ) -> Result<(), CompanionError> {
         let (id, session) = (conversation.id, conversation.session());
-        self.change(move |connection| {
-            if forgets {
-                facts::remove_of(connection, id)?;
-            }
-            Ok(conversations::remove(connection, id)?)
+        let companions = self.clone();
+        self.to_the_end(async move {
+            companions.inner.memory.delete_private(vec![session]).await?;
+            companions
+                .change(move |connection| {
+                    if forgets {
+                        facts::remove_of(connection, id)?;
+                    }
+                    Ok(conversations::remove(connection, id)?)
+                })
+                .await
         })
-        .await?;
-        match self.inner.memory.delete_session(session).await {
-            Ok(()) | Err(RecordError::NoSession) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        .await
+    }
+
+    /// Does it in a task of its own: a client that leaves doesn't stop it halfway.
+    pub(super) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, CompanionError>> + Send + 'static,
+    ) -> Result<T, CompanionError> {
+        let done = self.inner.chat.tasks.spawn(work).await;
+        done.unwrap_or(Err(CompanionError::Store(StoreError::Lost)))
+    }
+
+    /// Deletes talks that nobody can find any more: of an account that was deleted while one began, or
+    /// of a process that ended in between.
+    pub(super) async fn sweep(&self) -> Result<(), CompanionError> {
+        let old = self.now() - SOON_MILLISECONDS;
+        let sessions = self.inner.memory.private_sessions(old).await?;
+        let orphans = self
+            .look(move |connection| {
+                let mut orphans = Vec::new();
+                for session in sessions {
+                    if !conversations::has_session(connection, &session)? {
+                        orphans.push(session);
+                    }
+                }
+                Ok(orphans)
+            })
+            .await?;
+        Ok(self.inner.memory.delete_private(orphans).await?)
     }
 
     /// The user's conversation with this persona (`None`: any) that was used last.
@@ -202,19 +238,17 @@ impl Companions {
         Ok(self.inner.store.settle().await?)
     }
 
-    /// Deletes everything of the user: what was said, what is known, the account.
+    /// Deletes everything of the user: what was said, what is known, the account. A talk that is begun
+    /// meanwhile is swept later.
     pub async fn delete_user(&self, user: UserId) -> Result<(), CompanionError> {
-        // Nobody begins another conversation once the account is gone; one that was begun meanwhile
-        // is found by the second look.
-        for conversation in self.all_conversations(user).await? {
-            self.remove(conversation, true).await?;
-        }
-        let late = self.all_conversations(user).await?;
-        self.inner.accounts.delete(user).await?;
-        for conversation in late {
-            self.remove(conversation, true).await?;
-        }
-        Ok(())
+        let companions = self.clone();
+        self.to_the_end(async move {
+            let conversations = companions.all_conversations(user).await?;
+            let sessions = conversations.iter().map(Conversation::session).collect();
+            companions.inner.memory.delete_private(sessions).await?;
+            Ok(companions.inner.accounts.delete(user).await?)
+        })
+        .await
     }
 
     async fn all_conversations(&self, user: UserId) -> Result<Vec<Conversation>, CompanionError> {
@@ -362,10 +396,21 @@ fn fact(connection: &Connection, user: UserId, id: i64) -> Result<UserFact, Comp
 }
 
 /// Whether it is short and holds more than blanks.
-pub(super) fn plain(field: &'static str, text: &str, longest: usize) -> Result<(), CompanionError> {
-    let length = text.trim().chars().count();
-    if (1..=longest).contains(&length) {
+pub(super) fn short(field: &'static str, text: &str, longest: usize) -> Result<(), CompanionError> {
+    let length = text.chars().count();
+    if (1..=longest).contains(&length) && !text.trim().is_empty() {
         return Ok(());
     }
-    Err(CompanionError::Wrong { field, fault: format!("must have 1 to {longest} characters") })
+    let fault = format!("must have 1 to {longest} characters, not all of them blanks");
+    Err(CompanionError::Wrong { field, fault })
+}
+
+/// The same, in one line.
+pub(super) fn plain(field: &'static str, text: &str, longest: usize) -> Result<(), CompanionError> {
+    short(field, text, longest)?;
+    if text.chars().any(char::is_control) {
+        let fault = "must be one line without control characters".to_owned();
+        return Err(CompanionError::Wrong { field, fault });
+    }
+    Ok(())
 }

@@ -166,6 +166,7 @@ impl Companions {
             logit_bias: Vec::new(),
             logprobs: None,
             tools: None,
+            private: true,
         };
         let engine = Arc::clone(&self.inner.chat.engine);
         let submitted = tokio::task::spawn_blocking(move || engine.submit(request)).await;

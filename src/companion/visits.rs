@@ -95,44 +95,46 @@ impl Companions {
             return Err(CompanionError::Wrong { field: "metadata", fault });
         }
         let persona = self.persona(&start.persona)?;
-        self.end_expired().await?;
-        let (uid, now) = (self.inner.ids.session(), self.now());
-        let most = self.inner.settings.visits.most;
-        let new = uid.clone();
-        let (visit, is_new) = self
-            .change(move |connection| {
-                let open = of_visitor(connection, &start.visitor)?;
-                let same = open.iter().find(|visit| visit.persona == start.persona && !start.anew);
-                if let Some(visit) = same {
-                    touch(connection, visit.id, now)?;
-                    return Ok((find(connection, &visit.uid)?, false));
-                }
-                if open.len() >= most {
-                    let name = start.visitor.clone();
-                    return Err(CompanionError::TooManySessions { name, most });
-                }
-                connection.execute(
-                    "INSERT INTO visits (uid, visitor, persona, metadata, created_at, used_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-                    params![
-                        new,
-                        start.visitor,
-                        start.persona,
-                        Value::Object(start.metadata).to_string(),
-                        now
-                    ],
-                )?;
-                Ok((find(connection, &new)?, true))
-            })
-            .await?;
-        let visit = visit.ok_or(CompanionError::NoSession)?;
-        if is_new {
-            let said =
-                |text| Said { role: Role::Assistant, speaker: Some(persona.name.clone()), text };
-            let greeting = persona.greeting.clone().map(said);
-            self.inner.memory.begin(memory::private(&uid), greeting).await?;
+        self.end_expired_later();
+        let (since, now) = (self.expired_before(), self.now());
+        if !start.anew
+            && let Some(visit) = self.go_on(start.clone(), since, now).await?
+        {
+            return self.counted(visit).await;
         }
-        self.counted(visit).await
+        let uid = self.inner.ids.session();
+        let session = memory::private(&uid);
+        let said = |text| Said { role: Role::Assistant, speaker: Some(persona.name.clone()), text };
+        let greeting = persona.greeting.clone().map(said);
+        self.inner.memory.begin(session.clone(), greeting).await?;
+        let most = self.inner.settings.visits.most;
+        let added = self.change(move |connection| add(connection, &start, &uid, most, since, now));
+        match added.await {
+            Ok(visit) => self.counted(visit).await,
+            Err(error) => {
+                // Nobody would find it.
+                let _ = self.inner.memory.delete_private(vec![session]).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The visitor's open session with this persona, used now.
+    async fn go_on(
+        &self,
+        start: VisitStart,
+        since: i64,
+        now: i64,
+    ) -> Result<Option<Visit>, CompanionError> {
+        self.change(move |connection| {
+            let open = of_visitor(connection, &start.visitor, since)?;
+            let Some(visit) = open.into_iter().find(|visit| visit.persona == start.persona) else {
+                return Ok(None);
+            };
+            touch(connection, visit.id, now)?;
+            Ok(find(connection, &visit.uid)?)
+        })
+        .await
     }
 
     /// The open session that this visitor used last.
@@ -150,7 +152,9 @@ impl Companions {
         let found = self
             .look(move |connection| {
                 let found = match &meant {
-                    Meant::Newest(visitor) => of_visitor(connection, visitor)?.into_iter().next(),
+                    Meant::Newest(visitor) => {
+                        of_visitor(connection, visitor, since)?.into_iter().next()
+                    }
                     Meant::Session(uid) => find(connection, uid)?,
                 };
                 Ok(found.filter(|visit| visit.used_at > since))
@@ -188,7 +192,9 @@ impl Companions {
 
     /// Ends all sessions of the visitor, and tells how many those were.
     pub async fn end_visits(&self, visitor: String) -> Result<usize, CompanionError> {
-        let ended = self.look(move |connection| Ok(of_visitor(connection, &visitor)?)).await?;
+        let since = self.expired_before();
+        let ended =
+            self.look(move |connection| Ok(of_visitor(connection, &visitor, since)?)).await?;
         let count = ended.len();
         if count == 0 {
             return Err(CompanionError::NoSession);
@@ -225,19 +231,34 @@ impl Companions {
         self.end(expired).await
     }
 
-    async fn end(&self, visits: Vec<Visit>) -> Result<(), CompanionError> {
-        for visit in visits {
-            let id = visit.id;
-            self.change(move |connection| {
-                Ok(connection.execute("DELETE FROM visits WHERE id = ?1", [id])?)
-            })
-            .await?;
-            match self.inner.memory.delete_session(memory::private(&visit.uid)).await {
-                Ok(()) | Err(RecordError::NoSession) => {}
-                Err(error) => return Err(error.into()),
+    /// The same, beside what is going on.
+    fn end_expired_later(&self) {
+        let companions = self.clone();
+        self.inner.chat.tasks.spawn(async move {
+            // Somebody who is at it sees to these, too.
+            let Ok(_only_one) = companions.inner.ending.try_lock() else { return };
+            if let Err(error) = companions.end_expired().await {
+                tracing::warn!("expired sessions couldn't be ended: {error}");
             }
-        }
-        Ok(())
+        });
+    }
+
+    /// What was said goes first: whatever comes between, the rest is found again.
+    async fn end(&self, visits: Vec<Visit>) -> Result<(), CompanionError> {
+        let companions = self.clone();
+        self.to_the_end(async move {
+            let sessions = visits.iter().map(|visit| memory::private(&visit.uid)).collect();
+            companions.inner.memory.delete_private(sessions).await?;
+            companions
+                .change(move |connection| {
+                    for visit in visits {
+                        connection.execute("DELETE FROM visits WHERE id = ?1", [visit.id])?;
+                    }
+                    Ok(())
+                })
+                .await
+        })
+        .await
     }
 
     fn expired_before(&self) -> i64 {
@@ -253,13 +274,39 @@ impl Companions {
     }
 }
 
-/// The most recently used first.
-fn of_visitor(connection: &Connection, visitor: &str) -> Result<Vec<Visit>, StoreError> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM visits WHERE visitor = ?1 ORDER BY used_at DESC, id DESC");
+/// Those used since, the most recently used first.
+fn of_visitor(
+    connection: &Connection,
+    visitor: &str,
+    since: i64,
+) -> Result<Vec<Visit>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM visits WHERE visitor = ?1 AND used_at > ?2
+         ORDER BY used_at DESC, id DESC"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map([visitor], visit)?;
+    let rows = statement.query_map(params![visitor, since], visit)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn add(
+    connection: &Connection,
+    start: &VisitStart,
+    uid: &str,
+    most: usize,
+    since: i64,
+    now: i64,
+) -> Result<Visit, CompanionError> {
+    if of_visitor(connection, &start.visitor, since)?.len() >= most {
+        return Err(CompanionError::TooManySessions { name: start.visitor.clone(), most });
+    }
+    let metadata = Value::Object(start.metadata.clone()).to_string();
+    connection.execute(
+        "INSERT INTO visits (uid, visitor, persona, metadata, created_at, used_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        params![uid, start.visitor, start.persona, metadata, now],
+    )?;
+    find(connection, uid)?.ok_or(CompanionError::NoSession)
 }
 
 fn find(connection: &Connection, uid: &str) -> Result<Option<Visit>, StoreError> {

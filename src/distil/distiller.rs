@@ -124,6 +124,13 @@ impl Distiller {
         self.settings.deadline
     }
 
+    /// Has the engine delete what it keeps of prompts on disk.
+    pub async fn forget_prompts(&self) {
+        let engine = Arc::clone(&self.engine);
+        // Only a panic of the engine's ends this early.
+        let _ = spawn_blocking(move || engine.forget()).await;
+    }
+
     /// Drops what is kept of sources of these kinds; it would be made anew.
     pub async fn forget(&self, kinds: &[Strategy]) -> Result<(), StoreError> {
         match &self.cache {

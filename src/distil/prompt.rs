@@ -15,6 +15,21 @@ pub(super) enum Kind {
     Summaries,
 }
 
+impl Kind {
+    /// Whether somebody may have it forgotten.
+    pub(super) fn is_of_talk(self) -> bool {
+        match self {
+            Self::Source(strategy) => {
+                matches!(
+                    strategy,
+                    Strategy::ConversationHistory | Strategy::SystemPromptOptimization
+                )
+            }
+            Self::Summaries => true,
+        }
+    }
+}
+
 /// Declares the instructions of each kind: a type a template, as every template has its own.
 macro_rules! instructions {
     ($($(#[doc = $doc:literal])+ $kind:pat => $prompt:ident = $file:literal;)+) => {

@@ -176,6 +176,7 @@ impl Distiller {
         sampling.seed = self.ids.sampler_seed();
         let request = GenerateRequest {
             deadline: Some(deadline),
+            private: task.kind.is_of_talk(),
             ..GenerateRequest::new(client, messages, sampling, room_for(part.target))
         };
         self.engine.submit(request).map_err(|error| refusal(error.to_string()))

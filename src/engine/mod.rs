@@ -50,6 +50,10 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Queues a request. Tokenizes on the caller's thread; call it where blocking is allowed.
     fn submit(&self, request: GenerateRequest) -> Result<Generation, EngineError>;
+
+    /// Deletes what it keeps of prompts beyond this process, and keeps what it holds now from getting
+    /// there: something of it was to be forgotten. Blocking.
+    fn forget(&self) {}
 }
 
 /// What an engine can do beyond writing text.

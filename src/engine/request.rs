@@ -35,6 +35,9 @@ pub struct GenerateRequest {
     pub logprobs: Option<u8>,
     /// Tools the model may call, for engines that know them.
     pub tools: Option<Tools>,
+    /// Whether nothing of it may be kept beyond this process: talks that belong to somebody, who may
+    /// have them deleted.
+    pub private: bool,
 }
 
 impl GenerateRequest {
@@ -57,6 +60,7 @@ impl GenerateRequest {
             logit_bias: Vec::new(),
             logprobs: None,
             tools: None,
+            private: false,
         }
     }
 

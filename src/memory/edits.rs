@@ -76,19 +76,21 @@ impl Memory {
             not_blank("corrected", text)?;
         }
         let is_forgotten = change.forgotten == Some(true);
+        let session = name.clone();
         let changed = self
             .change(name, move |inner, connection, row| {
                 inner.change_message(connection, row, id, &change)
             })
             .await?;
         if is_forgotten {
-            self.inner.distiller.forget(&MADE_OF_TALK).await?;
+            self.forget_what_was_made(&session).await?;
         }
         Ok(changed)
     }
 
     /// Deletes a message and all that was said after it; tells how many that were.
     pub async fn delete_message(&self, name: String, id: MessageId) -> Result<usize, RecordError> {
+        let session = name.clone();
         let deleted = self
             .change(name, move |_, connection, row| {
                 let message = rows::message_by_id(connection, row.id, id)?;
@@ -103,22 +105,58 @@ impl Memory {
                 delete_with_descendants(connection, id)
             })
             .await?;
-        self.inner.distiller.forget(&MADE_OF_TALK).await?;
+        self.forget_what_was_made(&session).await?;
         self.inner.store.settle().await?;
         Ok(deleted)
     }
 
     /// Deletes all of a session, down to the bytes in the file.
     pub async fn delete_session(&self, name: String) -> Result<(), RecordError> {
+        let session = name.clone();
+        self.delete_rows(name).await?;
+        self.forget_what_was_made(&session).await?;
+        Ok(self.inner.store.settle().await?)
+    }
+
+    /// Deletes sessions that belong to somebody; those that are gone already don't matter.
+    pub async fn delete_private(&self, names: Vec<String>) -> Result<(), RecordError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            let deleted = self.delete_rows(name).await;
+            if !matches!(deleted, Ok(()) | Err(RecordError::NoSession)) {
+                return deleted;
+            }
+        }
+        self.inner.distiller.forget(&MADE_OF_TALK).await?;
+        Ok(self.inner.store.settle().await?)
+    }
+
+    async fn delete_rows(&self, name: String) -> Result<(), RecordError> {
         self.change(name, |inner, connection, row| {
             inner.drop_waiting(connection, row.id)?;
             delete_content(connection, row)?;
             connection.execute("DELETE FROM sessions WHERE id = ?1", [row.id.0])?;
             Ok(())
         })
-        .await?;
+        .await
+    }
+
+    /// Names of sessions that belong to somebody and were begun before this time (milliseconds since
+    /// 1970).
+    pub async fn private_sessions(&self, before: i64) -> Result<Vec<String>, RecordError> {
+        self.look(move |connection| Ok(rows::private(connection, before)?)).await
+    }
+
+    /// Drops what was made of talks, and prompts that the engine keeps on disk; of somebody's own talks
+    /// it keeps none.
+    async fn forget_what_was_made(&self, session: &str) -> Result<(), StoreError> {
         self.inner.distiller.forget(&MADE_OF_TALK).await?;
-        Ok(self.inner.store.settle().await?)
+        if !is_private(session) {
+            self.inner.distiller.forget_prompts().await;
+        }
+        Ok(())
     }
 
     /// Sets the persona by hand, so that the client's doesn't count; makes the session if there is none.

@@ -289,7 +289,8 @@ impl Inner {
         transaction.commit()?;
         // Only what is on disk counts. An answer that was given before has its vectors.
         for stored in said.iter().chain(answers.first()) {
-            let vectors = rows::vectors_of(connection, stored.id, live.embedder())?;
+            // It is stored already: what fails now must not have it stored again.
+            let vectors = rows::vectors_of(connection, stored.id, live.embedder()).ok().flatten();
             live.push(stored, vectors.as_ref());
         }
         live.measure();

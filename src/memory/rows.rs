@@ -151,6 +151,14 @@ pub(super) fn with_persona(connection: &Connection) -> Result<Vec<(String, i64)>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Names of those that clients may not name, begun before this time.
+pub(super) fn private(connection: &Connection, before: i64) -> Result<Vec<String>, StoreError> {
+    let sql = format!("SELECT name FROM sessions WHERE NOT ({NOT_PRIVATE}) AND created_at < ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([before], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn count_sessions(connection: &Connection) -> Result<usize, StoreError> {
     let sql = format!("SELECT count(*) FROM sessions WHERE {NOT_PRIVATE}");
     let count: i64 = connection.query_row(&sql, [], |row| row.get(0))?;

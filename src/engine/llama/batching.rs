@@ -205,6 +205,11 @@ impl Batcher<'_> {
         };
         self.apply(admitted.changes);
         let sequence = admitted.sequence;
+        if job.request.private {
+            self.shared.cache().unsaved.insert(sequence);
+        } else {
+            self.shared.cache().unsaved.remove(&sequence);
+        }
         let held = match begin {
             Beginning::Nowhere => 0,
             Beginning::Cache(held) => held.tokens,
@@ -308,6 +313,9 @@ impl Batcher<'_> {
     fn is_worth_saving(&self, sequence: SequenceId) -> bool {
         let cache = self.shared.cache();
         let Some(states) = &cache.states else { return false };
+        if cache.unsaved.contains(&sequence) {
+            return false;
+        }
         let tokens = cache.tree.tokens(sequence);
         let gain = tokens.len() - states.find(&tokens).map_or(0, |found| found.common);
         if gain < WORTHWHILE_PREFIX {

@@ -1,16 +1,20 @@
 //! Where the beginning of a prompt can be had without reading it again.
 
+use std::collections::HashSet;
+
 use llama_cpp_2::token::LlamaToken;
 
 use super::batching::WORTHWHILE_PREFIX;
 use super::states::{FoundState, StateStore};
-use super::tree::{HeldPrefix, PrefixTree};
+use super::tree::{HeldPrefix, PrefixTree, SequenceId};
 
 /// Prefixes that needn't be read again: those in the KV cache, and those on disk. The engine's thread
 /// changes it; others look, to predict.
 pub(super) struct Cache {
     pub(super) tree: PrefixTree,
     pub(super) states: Option<StateStore>,
+    /// Sequences that are never saved.
+    pub(super) unsaved: HashSet<SequenceId>,
 }
 
 /// Where a prompt's beginning can be had.
@@ -40,7 +44,15 @@ impl Beginning {
 impl Cache {
     /// Before there is a model.
     pub(super) fn empty() -> Self {
-        Self { tree: PrefixTree::new(0, 0), states: None }
+        Self { tree: PrefixTree::new(0, 0), states: None, unsaved: HashSet::new() }
+    }
+
+    /// Deletes what was saved, and keeps what is held now from being saved.
+    pub(super) fn forget(&mut self) {
+        self.unsaved = self.tree.live().collect();
+        if let Some(states) = &mut self.states {
+            states.forget_all();
+        }
     }
 
     /// The best place to begin. The last token of a prompt is always read: its logits choose the

@@ -193,6 +193,10 @@ impl Engine for LlamaEngine {
         self.shared.queue.push(job).map_err(|refused| self.shared.explain(&refused))?;
         Ok(generation)
     }
+
+    fn forget(&self) {
+        self.shared.cache().forget();
+    }
 }
 
 const NO_TOOLS: &str = "the model in this process can't call tools: ask without `tools`, or set \

@@ -148,6 +148,24 @@ impl StateStore {
         self.folder.join(name).with_extension(extension)
     }
 
+    /// Deletes every state, other models' too.
+    pub(super) fn forget_all(&mut self) {
+        while !self.entries.is_empty() {
+            self.forget(0);
+        }
+        let root = self.folder.parent().unwrap_or(&self.folder);
+        let others = fs::read_dir(root).into_iter().flatten().flatten();
+        for folder in others.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+            for extension in [LABEL, STATE] {
+                for path in files_with_extension(&folder, extension).unwrap_or_default() {
+                    if let Err(error) = fs::remove_file(&path) {
+                        tracing::warn!("{} can't be deleted: {error}", path.display());
+                    }
+                }
+            }
+        }
+    }
+
     fn forget(&mut self, index: usize) {
         let entry = self.entries.swap_remove(index);
         for extension in [LABEL, STATE] {

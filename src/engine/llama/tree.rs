@@ -218,6 +218,11 @@ impl PrefixTree {
     }
 
     /// Finished sequences, the most recently used first.
+    pub(super) fn live(&self) -> impl Iterator<Item = SequenceId> {
+        let taken = self.sequences.iter().enumerate().filter(|(_, sequence)| sequence.is_some());
+        taken.map(|(at, _)| SequenceId(at))
+    }
+
     pub(super) fn finished(&self) -> Vec<SequenceId> {
         let mut finished: Vec<_> = self.finished_by_use().collect();
         finished.sort_unstable_by_key(|&(last_used, _)| std::cmp::Reverse(last_used));

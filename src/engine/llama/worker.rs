@@ -1,6 +1,7 @@
 //! The engine's thread: loads the model, makes a context, and lets the [`Batcher`] work. If that
 //! panics, its requests fail, and a new context takes the place of the old one.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -125,6 +126,7 @@ impl<'a> Worker<'a> {
         Cache {
             tree: PrefixTree::new(capacity, sequences(self.settings)).with_sharing(shares),
             states: if shares { self.states(attention) } else { None },
+            unsaved: HashSet::new(),
         }
     }
 
