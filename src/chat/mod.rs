@@ -113,6 +113,8 @@ pub struct TurnRequest {
 /// What a caller knows beside what was said in the talk.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
+    /// How the speaker is to treat the user, right after the persona: always in the prompt, and whole.
+    pub standing: Option<String>,
     /// To be kept in mind, the most important first.
     pub known: Vec<Known>,
     /// The newest messages that the prompt holds at most; what is older is recalled and summarised.
@@ -124,6 +126,8 @@ pub struct Beside {
 #[derive(Clone, Debug)]
 pub struct Lore {
     pub book: Arc<Lorebook>,
+    /// Tells one book from another: what lasts of one means nothing to the other.
+    pub key: String,
     /// Names that stand for the book's placeholders.
     pub character: String,
     pub user: String,

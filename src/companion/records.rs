@@ -139,6 +139,10 @@ impl Companions {
         if let Some(Some(title)) = &change.title {
             plain("title", title, LONGEST_TITLE)?;
         }
+        let found = self.conversation(user, uid.clone()).await?;
+        // A turn that is being answered ends as it began, and is learnt from as that.
+        let _guard = self.inner.locks.take(&found.session()).await?;
+        self.learn(found.id).await?;
         self.change(move |connection| {
             let old = own(connection, user, &uid)?;
             let persona = change.persona.as_deref().unwrap_or(&old.persona);
@@ -162,7 +166,7 @@ impl Companions {
     }
 
     /// What was said goes first: whatever comes between, the rest is found again.
-    async fn remove(
+    pub(super) async fn remove(
         &self,
         conversation: Conversation,
         forgets: bool,

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::conversations::Conversation;
 use super::overview::{self, RelationshipView};
-use super::records::{Beginning, own, plain};
+use super::records::{Beginning, own, short};
 use super::words::{FactText, StandingText};
 use super::{CompanionError, Companions, facts, moments};
 use crate::account::{Profile, UserId};
@@ -47,6 +47,8 @@ const LONGEST_MESSAGE: usize = 5_000;
 const MOST_FACTS: usize = 40;
 const MOST_NAMED: usize = 3;
 const MOST_MOMENTS: u32 = 3;
+/// Longest name in a prompt, in characters.
+const LONGEST_NAME: usize = 40;
 /// What the user is called where no name is known.
 const NAMELESS: &str = "the user";
 
@@ -140,12 +142,35 @@ impl Companions {
         message: Message,
     ) -> Result<Answering, CompanionError> {
         let started = Instant::now();
-        plain("message", &message.text, LONGEST_MESSAGE)?;
-        let mut conversation = self.conversation_for(user, &message).await?;
+        short("message", &message.text, LONGEST_MESSAGE)?;
+        self.inner.chat.engine.ready()?;
+        let conversation = self.conversation_for(user, &message).await?;
+        let began = message.conversation.is_none().then(|| conversation.clone());
+        let answering = self.say_in(user, client, message, conversation, started).await;
+        if answering.is_err()
+            && let Some(conversation) = began
+        {
+            // The client never heard of it, and would begin another.
+            self.remove(conversation, true).await?;
+        }
+        answering
+    }
+
+    async fn say_in(
+        &self,
+        user: UserId,
+        client: ClientId,
+        message: Message,
+        conversation: Conversation,
+        started: Instant,
+    ) -> Result<Answering, CompanionError> {
         let guard = self.inner.locks.take(&conversation.session()).await?;
+        // Those before may have changed it, or it may be gone.
+        let mut conversation = self.conversation(user, conversation.uid).await?;
         let persona = self.persona(message.persona.as_deref().unwrap_or(&conversation.persona))?;
         if persona.key != conversation.persona {
-            // From here on the conversation is with this one.
+            // From here on the conversation is with this one; what was said before is learnt first.
+            self.learn(conversation.id).await?;
             let key = persona.key.clone();
             let id = conversation.id;
             let uid = conversation.uid.clone();
@@ -165,7 +190,7 @@ impl Companions {
         };
         let mut request = self.request(client, &persona, &message);
         request.whose = Some(Whose::Continued(conversation.session()));
-        request.messages.insert(1, sent(Role::System, company.standing));
+        request.beside.standing = Some(company.standing);
         request.beside.known = company.known;
         request.beside.most_messages = Some(self.inner.settings.short_term);
         request.beside.lore = self.lore(&persona, company.user);
@@ -183,7 +208,7 @@ impl Companions {
         message: &Message,
     ) -> Result<Answering, CompanionError> {
         let started = Instant::now();
-        plain("message", &message.text, LONGEST_MESSAGE)?;
+        short("message", &message.text, LONGEST_MESSAGE)?;
         let name = crate::memory::private(&session);
         let guard = self.inner.locks.take(&name).await?;
         let mut request = self.request(client, &persona, message);
@@ -242,7 +267,8 @@ impl Companions {
     fn lore(&self, persona: &Persona, user: String) -> Option<Lore> {
         let character = persona.name.clone();
         let seed = u64::from(self.inner.ids.sampler_seed());
-        persona.book.clone().map(|book| Lore { book, character, user, seed })
+        let key = persona.key.clone();
+        persona.book.clone().map(|book| Lore { book, key, character, user, seed })
     }
 
     async fn company(
@@ -264,7 +290,8 @@ impl Companions {
             let moments = moments::elsewhere(connection, user, id, MOST_MOMENTS)?;
             let prompts = &companions.inner.prompts;
             let name = name_of(&profile, &facts);
-            let user_name = name.unwrap_or_else(|| NAMELESS.to_owned());
+            let user_name = name.as_deref().and_then(callable);
+            let user_name = user_name.unwrap_or_else(|| NAMELESS.to_owned());
             let standing = StandingText { stage: view.stage, user: user_name.clone() };
             let known = companions.known(&profile, &facts, &named, &moments)?;
             Ok(Company {
@@ -366,6 +393,15 @@ fn of_profile(profile: &Profile) -> Vec<(&'static str, String)> {
     .collect()
 }
 
+/// A name as the server's own words can hold it: short, in one line, without brackets. A user chooses
+/// it, and it stands among instructions.
+fn callable(name: &str) -> Option<String> {
+    let is_plain = |c: &char| !c.is_control() && !"[]<>{}|".contains(*c);
+    let name: String = name.chars().filter(is_plain).take(LONGEST_NAME).collect();
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 fn name_of(profile: &Profile, facts: &[facts::UserFact]) -> Option<String> {
     let stated = facts.iter().find(|fact| fact.kind == super::FactKind::Name);
     profile.name.clone().or_else(|| stated.map(|fact| fact.value.clone()))
@@ -424,6 +460,12 @@ impl Answering {
             self.is_over = true;
             return Some(Telling::Failed(EngineError::Lost));
         };
+        if self.response.trim().is_empty() {
+            // Nothing of such a turn is stored: the client must know, to say it again.
+            self.is_over = true;
+            let nothing = "the model wrote nothing, and the message wasn't kept; send it again";
+            return Some(Telling::Failed(EngineError::BadAnswer(nothing.to_owned())));
+        }
         let reply = self.reply(reason, usage).await;
         self.is_over = true;
         Some(Telling::Done(Box::new(reply)))

@@ -249,3 +249,30 @@ async fn a_prompt_that_can_never_fit_is_refused_with_the_numbers() {
     let EngineError::PromptTooLong { prompt, window } = error else { panic!("{error}") };
     assert!(prompt > window);
 }
+
+#[tokio::test]
+async fn private_prompts_never_reach_the_disk_and_others_leave_it_when_asked() {
+    let story = story();
+    let folder = tempfile::tempdir().unwrap();
+    let files = || {
+        let folders = std::fs::read_dir(folder.path()).unwrap();
+        let folders = folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        folders.map(|folder| std::fs::read_dir(folder).unwrap().count()).sum::<usize>()
+    };
+    let engine = start(keeping(folder.path()));
+    let asked = about(&story, "Who is missing?");
+    let private = GenerateRequest { private: true, ..asked.clone() };
+    text(engine.submit(private).unwrap()).await;
+    drop(engine);
+    assert_eq!(files(), 0);
+    let engine = start(keeping(folder.path()));
+    text(engine.submit(asked.clone()).unwrap()).await;
+    drop(engine);
+    assert!(files() > 0, "what isn't private is kept");
+    // What is held when all is to be forgotten isn't kept later, either.
+    let engine = start(keeping(folder.path()));
+    text(engine.submit(asked).unwrap()).await;
+    engine.forget();
+    drop(engine);
+    assert_eq!(files(), 0);
+}

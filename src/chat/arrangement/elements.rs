@@ -22,6 +22,7 @@ const SUMMARY: f64 = 0.5;
 pub(super) const LINE_END: TokenCount = TokenCount::new(1);
 
 pub(super) const PERSONA: &str = "persona";
+pub(super) const STANDING: &str = "standing";
 const FEELING: &str = "feeling";
 pub(super) const BEGINNING: &str = "beginning";
 
@@ -67,6 +68,11 @@ impl Draft {
                 text: short.text,
                 account: short.account,
             });
+        }
+        if let Some((text, tokens)) = &self.standing {
+            let layer = Layer::System;
+            let element = list.put(STANDING.into(), kind, layer, MUST_BE_IN, text.clone(), *tokens);
+            element.type_name = STANDING.into();
         }
         let after_the_newest = self.transcript.sent.len().saturating_sub(1);
         for (place, text) in other_system_messages(&self.transcript, self.persona.as_ref()) {

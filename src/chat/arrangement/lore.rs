@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Turn;
 use crate::chat::Lore;
 use crate::engine::{Message, Role};
@@ -19,6 +21,13 @@ pub(super) struct InPlay {
     pub(super) left_out: Vec<(String, String)>,
     /// For the next turn, where something lasts.
     pub(super) timers: Option<String>,
+}
+
+/// Timers, and whose they are.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    book: String,
+    timers: Timers,
 }
 
 pub(super) struct Entry {
@@ -58,15 +67,18 @@ impl InPlay {
             character: &lore.character,
             user: &lore.user,
         };
-        // Timers of an earlier version that can't be read mean nothing.
-        let timers: Timers =
-            timers.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        // Those of another book, or of an earlier version that can't be read, mean nothing.
+        let kept: Option<Kept> = timers.and_then(|text| serde_json::from_str(text).ok());
+        let timers = kept.filter(|kept| kept.book == lore.key).map(|kept| kept.timers);
+        let timers = timers.unwrap_or_default();
         let cost = |text: &str| counter.count(text).get();
         let Activation { active, left_out, timers, .. } = lore.book.activate(&scan, &timers, &cost);
         Self {
             entries: active.into_iter().map(Entry::from).collect(),
             left_out,
-            timers: (!timers.is_empty()).then(|| serde_json::to_string(&timers).ok()).flatten(),
+            timers: (!timers.is_empty())
+                .then(|| serde_json::to_string(&Kept { book: lore.key.clone(), timers }).ok())
+                .flatten(),
         }
     }
 

@@ -9,7 +9,7 @@ mod prompt;
 use std::sync::Arc;
 
 use self::counted::{other_system_messages, persona, template_tokens, turns};
-use self::elements::HIGH;
+use self::elements::{HIGH, LINE_END};
 use self::lore::InPlay;
 use super::room::{Room, first_in_prompt, first_of};
 use super::transcript::Transcript;
@@ -36,6 +36,8 @@ pub(super) struct Draft {
     counter: Arc<dyn TokenCounter>,
     room: Room,
     persona: Option<Persona>,
+    /// How the speaker is to treat the user, and its tokens as a message.
+    standing: Option<(String, TokenCount)>,
     known: Vec<Known>,
     lore: InPlay,
     /// Messages of the path in order, those that the client didn't send first.
@@ -115,11 +117,26 @@ impl Draft {
             .map(|(_, text)| counter.count(text) + per_message)
             .chain(lore.beside_persona().map(|entry| counter.count(&entry.text) + per_message))
             .sum();
+        let standing = request.beside.standing.clone().map(|text| {
+            let tokens = counter.count(&text) + per_message + LINE_END;
+            (text, tokens)
+        });
+        let system = system + standing.as_ref().map_or(TokenCount::ZERO, |(_, tokens)| *tokens);
         let of_persona = persona.as_ref().map_or(TokenCount::ZERO, |it| it.tokens + per_message);
         room.lend_to_system((of_persona + system).min(room.most_for_persona()));
         let known = request.beside.known.clone();
-        let mut draft =
-            Self { transcript, counter, room, persona, known, lore, turns, first: 0, per_message };
+        let mut draft = Self {
+            transcript,
+            counter,
+            room,
+            persona,
+            standing,
+            known,
+            lore,
+            turns,
+            first: 0,
+            per_message,
+        };
         draft.first = draft.first(of_persona + system);
         Ok(draft)
     }
@@ -150,7 +167,8 @@ impl Draft {
 
     /// The persona and the tokens it may take, where those are fewer than it has.
     pub(super) fn persona_to_shorten(&self) -> Option<(&Persona, TokenCount)> {
-        let most = self.room.most_for_persona();
+        let standing = self.standing.as_ref().map_or(TokenCount::ZERO, |(_, tokens)| *tokens);
+        let most = self.room.most_for_persona() - standing;
         self.persona.as_ref().filter(|persona| persona.tokens > most).map(|it| (it, most))
     }
 

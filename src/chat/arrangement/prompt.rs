@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::elements::{BEGINNING, PERSONA};
+use super::elements::{BEGINNING, PERSONA, STANDING};
 use super::lore::Stands;
 use super::{Draft, Recalled, Turn};
 use crate::chat::transcript::Sent;
@@ -35,7 +35,7 @@ impl Draft {
             messages.push(Message::system(text));
         }
         if self.persona.as_ref().is_none_or(|persona| !persona.is_sent) {
-            messages.extend(self.lore_beside(Stands::AfterPersona, &text_of));
+            messages.extend(self.after_persona(&text_of));
         }
         for (place, message) in sent.iter().enumerate() {
             if place == first_said {
@@ -58,8 +58,12 @@ impl Draft {
                 let calls = self.transcript.calls_after(place);
                 messages.extend(sent[calls].iter().map(Sent::message));
             }
+            if turn.is_some_and(|turn| turn.depth == newest_depth) {
+                // Before instructions that follow the newest message.
+                messages.extend(at_depth.remove(&(newest_depth + 1)).unwrap_or_default());
+            }
             if id == PERSONA {
-                messages.extend(self.lore_beside(Stands::AfterPersona, &text_of));
+                messages.extend(self.after_persona(&text_of));
             }
         }
         messages.extend(at_depth.into_values().flatten());
@@ -69,6 +73,13 @@ impl Draft {
     /// Position on the path of the first message that there is room for.
     fn first_placed(&self) -> usize {
         self.turns.first().map_or(0, |turn| turn.depth.max(self.first))
+    }
+
+    /// What is always told beside the persona.
+    fn after_persona(&self, text_of: &dyn Fn(&str) -> Option<String>) -> Vec<Message> {
+        let mut messages = self.lore_beside(Stands::AfterPersona, text_of);
+        messages.extend(text_of(STANDING).map(Message::system));
+        messages
     }
 
     fn lore_beside(

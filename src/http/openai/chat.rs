@@ -126,7 +126,8 @@ fn spoken_by(persona: Option<&Persona>, mut messages: Vec<Sent>) -> Vec<Sent> {
 fn lore(persona: &Persona, chat: &ChatService) -> Option<Lore> {
     let seed = u64::from(chat.ids.sampler_seed());
     let (character, user) = (persona.name.clone(), "User".to_owned());
-    persona.book.clone().map(|book| Lore { book, character, user, seed })
+    let key = persona.key.clone();
+    persona.book.clone().map(|book| Lore { book, key, character, user, seed })
 }
 
 /// Clients that ask for something beside the talk (a summary, a picture's description) end with an
