@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::stated::FactKind;
+use super::stated::{FactKind, fault};
 use crate::account::UserId;
 use crate::memory::MessageId;
 use crate::store::StoreError;
@@ -116,7 +116,8 @@ fn fact(row: &Row<'_>) -> rusqlite::Result<UserFact> {
     })
 }
 
-/// Those in force, the kinds in their order and the newest of a kind first; or all, the oldest first.
+/// Those in force: of each single kind, in the order of kinds, then the rest, those mentioned last first;
+/// or all, the oldest first.
 pub(super) fn list(
     connection: &Connection,
     user: UserId,
@@ -130,7 +131,10 @@ pub(super) fn list(
     let rows = statement.query_map(params![user.0, with_superseded], fact)?;
     let mut facts: Vec<_> = rows.collect::<Result<_, _>>()?;
     if !with_superseded {
-        facts.sort_by_key(|fact| (fact.kind, -fact.mentioned_at, -fact.id));
+        facts.sort_by_key(|fact| {
+            let single = fact.kind.is_single().then_some(fact.kind);
+            (single.is_none(), single, -fact.mentioned_at, -fact.id)
+        });
     }
     Ok(facts)
 }
@@ -195,13 +199,15 @@ fn same(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
+/// Who says it with more certainty is its source from now on.
 fn mention(connection: &Connection, known: &UserFact, new: &NewFact<'_>) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "UPDATE user_facts SET mentions = mentions + 1, mentioned_at = max(mentioned_at, ?2),
+                source = CASE WHEN confidence < ?3 THEN ?4 ELSE source END,
                 confidence = max(confidence, ?3) WHERE id = ?1",
         )?
-        .execute(params![known.id, new.at, new.source.confidence()])?;
+        .execute(params![known.id, new.at, new.source.confidence(), new.source.name()])?;
     Ok(())
 }
 
@@ -244,7 +250,7 @@ fn forget_the_least(connection: &Connection, new: &NewFact<'_>) -> Result<(), St
     Ok(())
 }
 
-/// What the user says it should be takes its place.
+/// What the user says it should be takes its place, and that of all that contradicts it.
 pub(super) fn correct(
     connection: &Connection,
     user: UserId,
@@ -254,9 +260,30 @@ pub(super) fn correct(
 ) -> Result<i64, StoreError> {
     let source = FactSource::User;
     let new = NewFact { user, kind: old.kind, value, source, origin: None, at: now };
+    let current = list(connection, user, false)?.into_iter();
+    let displaced: Vec<_> =
+        current.filter(|fact| fact.id == old.id || in_the_way(fact, &new)).collect();
     let id = add(connection, &new)?;
-    supersede(connection, old.id, id)?;
+    for fact in displaced {
+        supersede(connection, fact.id, id)?;
+    }
     Ok(id)
+}
+
+/// Ages that the user named, except those before the one that the user put down by hand last.
+pub(super) fn ages_told(facts: &[UserFact]) -> impl Iterator<Item = u32> {
+    let ages = || {
+        let ages = facts.iter().filter(|fact| fact.kind == FactKind::Age);
+        ages.filter_map(|fact| Some((fact, age_of(&fact.value)?)))
+    };
+    let by_hand = ages().filter(|(fact, _)| fact.source == FactSource::User).map(|(it, _)| it.id);
+    let since = by_hand.max();
+    ages().filter(move |(fact, _)| Some(fact.id) >= since).map(|(_, age)| age)
+}
+
+fn age_of(value: &str) -> Option<u32> {
+    let is_age = fault(FactKind::Age, value).is_none();
+    value.trim().parse().ok().filter(|_| is_age)
 }
 
 /// What it had taken the place of doesn't come back.

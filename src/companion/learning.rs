@@ -10,7 +10,7 @@ use super::standing::{self, Origin};
 use super::stated::{FactKind, Stated, stated};
 use crate::emotion::Emotion;
 use crate::memory::{Role, Stored};
-use crate::persona::relationship::{Move, Said, signals};
+use crate::persona::relationship::{Move, Said, is_manipulation, signals};
 use crate::store::StoreError;
 
 /// Least confidence of an emotion that counts.
@@ -65,18 +65,18 @@ fn learn_from(
     if standing::find(connection, origin.user, origin.persona)?.is_none() {
         moves.push(Move::FirstInteraction);
     }
-    let statements = stated(text);
-    for stated in &statements {
-        let is_new = learn_fact(connection, origin, stated)?;
-        moves.extend(moved_by(stated.kind).filter(|_| is_new));
-        if is_new {
+    // Who talks to the machine tells nothing of themself.
+    let is_meant = !is_manipulation(text);
+    for stated in stated(text).iter().filter(|_| is_meant) {
+        if learn_fact(connection, origin, stated)? {
+            moves.extend(moved_by(stated.kind));
             moves.push(Move::PersonalShare);
         }
     }
     moves.extend(signals(Said { text, is_emotional, is_sad_or_afraid }));
     let moves = at_most_once(connection, origin, moves)?;
     standing::apply(connection, origin, &moves)?;
-    if is_memorable(stored) {
+    if is_meant && is_memorable(stored) {
         let moment = NewMemory {
             user: origin.user,
             tier: Tier::Episodic,
@@ -93,7 +93,7 @@ fn learn_from(
     Ok(())
 }
 
-/// Whether it was new.
+/// Whether it is believed; what is known already may be new to this persona.
 fn learn_fact(
     connection: &Connection,
     origin: Origin<'_>,
@@ -123,7 +123,7 @@ fn learn_fact(
         };
         moments::add(connection, &entity)?;
     }
-    Ok(matches!(learnt, Learnt::New(_)))
+    Ok(learnt != Learnt::Refused)
 }
 
 fn moved_by(kind: FactKind) -> Option<Move> {

@@ -6,7 +6,6 @@ use rusqlite::Connection;
 
 use super::facts::{self, UserFact};
 use super::standing::{self, Standing};
-use super::stated::FactKind;
 use super::{CompanionError, Companions, conversations};
 use crate::account::{Profile, UserId};
 use crate::memory;
@@ -50,7 +49,7 @@ impl Companions {
         let profile = self.inner.accounts.profile(user).await?;
         let (now, allows) = (self.now(), self.inner.settings.allows_adults);
         self.look(move |connection| {
-            let adult = adult(allows, &profile, &facts::list(connection, user, false)?);
+            let adult = adult(allows, &profile, &facts::list(connection, user, true)?);
             Ok(view(connection, user, key, adult, now)?)
         })
         .await
@@ -64,7 +63,7 @@ impl Companions {
         let profile = self.inner.accounts.profile(user).await?;
         let (now, allows) = (self.now(), self.inner.settings.allows_adults);
         self.look(move |connection| {
-            let adult = adult(allows, &profile, &facts::list(connection, user, false)?);
+            let adult = adult(allows, &profile, &facts::list(connection, user, true)?);
             let keys = standing::all(connection, user)?.into_iter().map(|(key, _)| key);
             Ok(keys.map(|key| view(connection, user, key, adult, now)).collect::<Result<_, _>>()?)
         })
@@ -93,10 +92,10 @@ impl Companions {
     }
 }
 
-/// Whether romance is open to this user. The only place that says so.
+/// Whether romance is open to this user. The only place that says so. The facts are all of the user's,
+/// those that were superseded included: an age that was named isn't undone by naming another.
 pub(super) fn adult(allows: bool, profile: &Profile, facts: &[UserFact]) -> Adult {
-    let ages = facts.iter().filter(|fact| fact.kind == FactKind::Age);
-    Adult::of(allows, profile.age, ages.filter_map(|fact| fact.value.parse().ok()))
+    Adult::of(allows, profile.age, facts::ages_told(facts))
 }
 
 pub(super) fn view(

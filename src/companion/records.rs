@@ -6,7 +6,7 @@ use super::conversations::{self, Conversation};
 use super::facts::{self, FactSource, Learnt, NewFact, UserFact};
 use super::moments::{self, Tier, UserMemory};
 use super::standing::{self, StandingEvent};
-use super::stated::FactKind;
+use super::stated::{self, FactKind};
 use super::{CompanionError, Companions, Page, USUAL_PERSONA};
 use crate::account::UserId;
 use crate::memory::{self, RecordError, Role, Said, SessionView};
@@ -276,6 +276,7 @@ impl Companions {
         value: String,
     ) -> Result<UserFact, CompanionError> {
         plain("value", &value, LONGEST_TEXT)?;
+        fits(kind, &value)?;
         let at = self.now();
         self.change(move |connection| {
             let (source, value) = (FactSource::User, value.as_str());
@@ -302,6 +303,11 @@ impl Companions {
             if let Some(by) = old.superseded_by {
                 return Err(CompanionError::Superseded(by));
             }
+            if !old.is_current {
+                let fault = "is no longer known; put it down again with POST /users/facts".into();
+                return Err(CompanionError::Wrong { field: "fact", fault });
+            }
+            fits(old.kind, &value)?;
             if old.value == value {
                 return Ok(old);
             }
@@ -397,6 +403,12 @@ pub(super) fn own(
 
 fn fact(connection: &Connection, user: UserId, id: i64) -> Result<UserFact, CompanionError> {
     facts::find(connection, user, id)?.ok_or(CompanionError::NoFact)
+}
+
+/// Whether a fact of the kind can have the value.
+fn fits(kind: FactKind, value: &str) -> Result<(), CompanionError> {
+    let fault = stated::fault(kind, value);
+    fault.map_or(Ok(()), |fault| Err(CompanionError::Wrong { field: "value", fault }))
 }
 
 /// Whether it is short and holds more than blanks.

@@ -2,7 +2,7 @@
 //! don't find. Its answer is held to a schema, and believed only as far as the text bears it out: each
 //! quote must stand in what was said, and each value in its quote.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,11 +14,12 @@ use serde_json::Value;
 use super::conversations::{self, Conversation};
 use super::facts::{self, FactSource, NewFact};
 use super::moments::{self, NewMemory, Tier};
-use super::stated::FactKind;
+use super::stated::{self, FactKind};
 use super::words::{StudyInstructions, StudyText};
 use super::{CompanionError, Companions};
 use crate::engine::{ClientId, EngineError, EngineState, GenerateRequest, Message, Sampling};
-use crate::memory::{Role, Stored};
+use crate::memory::{MessageId, Role, Stored};
+use crate::persona::relationship::straightened;
 use crate::prompts::Prompt as _;
 use crate::telemetry;
 use crate::tokens::TokenCount;
@@ -28,12 +29,16 @@ use crate::tokens::TokenCount;
 pub(super) struct Queue {
     conversations: Mutex<VecDeque<i64>>,
     has_worker: AtomicBool,
+    /// By conversation: after which message stands what couldn't be studied, and how often.
+    failures: Mutex<HashMap<i64, (MessageId, u32)>>,
 }
 
 /// Messages that are looked at together, and the most bytes of them.
 const MOST_MESSAGES: usize = 8;
 const MOST_BYTES: usize = 4_000;
 const ANSWER: TokenCount = TokenCount::new(400);
+/// After so many failures a part is passed over.
+const MOST_FAILURES: u32 = 3;
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What a model noted down.
@@ -88,6 +93,21 @@ impl Queue {
         }
         next
     }
+
+    /// Whether the part after this message has failed once too often, with this failure.
+    fn has_failed_for_good(&self, conversation: i64, after: MessageId) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let (part, times) = failures.entry(conversation).or_insert((after, 0));
+        if *part != after {
+            (*part, *times) = (after, 0);
+        }
+        *times += 1;
+        let is_enough = *times >= MOST_FAILURES;
+        if is_enough {
+            failures.remove(&conversation);
+        }
+        is_enough
+    }
 }
 
 impl Companions {
@@ -133,7 +153,14 @@ impl Companions {
         let Some(last) = part.last().map(|stored| stored.id) else { return Ok(false) };
         let users: Vec<Stored> =
             part.into_iter().filter(|stored| stored.said.role == Role::User).collect();
-        let notes = if users.is_empty() { Notes::default() } else { self.ask(&users).await? };
+        let notes = if users.is_empty() { Ok(Notes::default()) } else { self.ask(&users).await };
+        let notes = match notes {
+            Err(error) if self.inner.to_study.has_failed_for_good(id, after) => {
+                tracing::warn!(conversation = id, "messages are passed over: {error}");
+                Notes::default()
+            }
+            notes => notes?,
+        };
         self.change(move |connection| {
             // It may have been deleted meanwhile, or studied by another process.
             let Some(conversation) = conversations::by_id(connection, id)? else { return Ok(()) };
@@ -199,11 +226,12 @@ fn put_down(
 ) -> Result<(), CompanionError> {
     let user = conversation.user;
     for note in &notes.facts {
-        let Some(source) = bearing(said, &note.quote, &[&note.value]) else { continue };
+        let Some((source, sentence)) = bearing(said, &note.quote, &[&note.value]) else { continue };
+        let Some(value) = read(note, &sentence) else { continue };
         let new = NewFact {
             user,
             kind: note.kind,
-            value: note.value.trim(),
+            value: &value,
             source: FactSource::Model,
             origin: Some((conversation.id, source.id)),
             at: source.said_at,
@@ -212,7 +240,7 @@ fn put_down(
     }
     for note in &notes.relations {
         let named = [note.subject.as_str(), note.object.as_str()];
-        let Some(source) = bearing(said, &note.quote, &named) else { continue };
+        let Some((source, _)) = bearing(said, &note.quote, &named) else { continue };
         let text =
             format!("{} {} {}", note.subject.trim(), note.relation.trim(), note.object.trim());
         let new = NewMemory {
@@ -234,9 +262,25 @@ fn put_down(
 /// Shorter words prove nothing.
 const SHORTEST_QUOTE: usize = 6;
 
-/// The message in which the quote stands, and in the quote these words; `None` where the text doesn't
-/// bear the note out, and for what is asked.
-fn bearing<'a>(said: &'a [Stored], quote: &str, words: &[&str]) -> Option<&'a Stored> {
+/// What the note says of the user, as far as it is of the user: names and ages are found by plain
+/// patterns or not at all.
+fn read(note: &FactNote, sentence: &str) -> Option<String> {
+    let value = straightened(note.value.trim());
+    match note.kind {
+        FactKind::Name | FactKind::Age => None,
+        FactKind::Location | FactKind::Occupation | FactKind::Birthday => {
+            stated::cleaned(note.kind, &value, sentence).filter(|_| stated::is_of_self(sentence))
+        }
+        FactKind::Likes | FactKind::Dislikes if stated::names_family(sentence) => None,
+        FactKind::Likes | FactKind::Dislikes | FactKind::Relation | FactKind::Other => {
+            stated::fault(note.kind, &value).is_none().then_some(value)
+        }
+    }
+}
+
+/// The message in which the quote stands and its sentence there, and in the quote these words; `None`
+/// where the text doesn't bear the note out, and for what is asked, supposed or told by others.
+fn bearing<'a>(said: &'a [Stored], quote: &str, words: &[&str]) -> Option<(&'a Stored, String)> {
     let quote = normal(quote);
     let is_borne = quote.chars().count() >= SHORTEST_QUOTE
         && !quote.ends_with('?')
@@ -244,11 +288,53 @@ fn bearing<'a>(said: &'a [Stored], quote: &str, words: &[&str]) -> Option<&'a St
             let word = normal(word);
             !word.is_empty() && quote.contains(&word)
         });
-    let source = said.iter().find(|stored| normal(stored.told()).contains(&quote));
-    source.filter(|_| is_borne)
+    let holding = |stored: &&'a Stored| {
+        let mut sentences = stated::statements(stored.told()).into_iter();
+        sentences.find(|sentence| normal(sentence).contains(&quote))
+    };
+    let mut found = said.iter().filter_map(|stored| Some((stored, holding(&stored)?)));
+    found.next().filter(|_| is_borne)
 }
 
 fn normal(text: &str) -> String {
+    let text = straightened(text);
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(kind: FactKind, value: &str) -> FactNote {
+        FactNote { kind, value: value.into(), quote: String::new() }
+    }
+
+    #[test]
+    fn what_is_told_of_others_is_no_fact_of_the_user() {
+        use FactKind::{Age, Likes, Location, Name, Occupation};
+        for (kind, value, sentence) in [
+            (Name, "Mara", "My sister Mara keeps the lighthouse."),
+            (Age, "12", "My son is 12."),
+            (Location, "Oslo", "My brother lives in Oslo."),
+            (Location, "Oslo", "Tom lives in Oslo."),
+            (Occupation, "baker", "My dear mother and I say she is a baker."),
+            (Likes, "tea", "My boss likes tea."),
+            (Likes, "tea}", "Tea} it is."),
+        ] {
+            assert_eq!(read(&note(kind, value), sentence), None, "{sentence}");
+        }
+        let told = "I have spent my whole life in Oslo.";
+        assert_eq!(read(&note(Location, "Oslo"), told).as_deref(), Some("Oslo"));
+        assert_eq!(read(&note(Likes, "Sailing"), "Sailing rocks.").as_deref(), Some("Sailing"));
+    }
+
+    #[test]
+    fn a_part_is_passed_over_after_its_third_failure() {
+        let queue = Queue::default();
+        let failed = |part| queue.has_failed_for_good(1, MessageId(part));
+        assert_eq!([failed(1), failed(1), failed(2), failed(2)], [false; 4]);
+        assert!(failed(2));
+        assert!(!failed(3));
+    }
 }

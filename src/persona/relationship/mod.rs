@@ -8,13 +8,15 @@
 //! - A romantic stage is shown to [`Adult::Confirmed`] alone; otherwise the score counts on and the
 //!   stage stays [`Stage::CloseFriend`].
 
+mod sentences;
 mod signals;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::signals::{Said, signals};
+pub use self::sentences::{sentences, straightened, unquoted};
+pub use self::signals::{Said, is_manipulation, signals};
 
 /// How close two are, from 0 to 100.
 #[derive(
