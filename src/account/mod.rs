@@ -253,6 +253,12 @@ impl Accounts {
             .await
     }
 
+    /// Whose name this is.
+    pub async fn named(&self, name: LoginName) -> Result<Option<UserId>, AccountError> {
+        let found = self.inner.read(move |connection| rows::find(connection, &name)).await?;
+        Ok(found.map(|found| found.id))
+    }
+
     /// Whether this is the user's password, before something that can't be taken back.
     pub async fn confirm(&self, id: UserId, password: String) -> Result<(), AccountError> {
         registration::can_be_a_password_of_old(&password)?;

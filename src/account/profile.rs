@@ -1,5 +1,7 @@
 //! What users tell of themselves, and the persona they chose.
 
+use std::io;
+
 use serde_json::{Map, Value};
 
 use super::{AccountError, Accounts, Fault, UserId, rows};
@@ -45,7 +47,7 @@ impl ProfileChange {
             faults.push(Fault::new("age", message));
         }
         if let Some(Some(preferences)) = &self.preferences
-            && Value::Object(preferences.clone()).to_string().len() > MOST_PREFERENCES_BYTES
+            && !is_within(preferences, MOST_PREFERENCES_BYTES)
         {
             let message = format!("must have {MOST_PREFERENCES_BYTES} bytes of JSON at most");
             faults.push(Fault::new("preferences", message));
@@ -64,6 +66,25 @@ impl ProfileChange {
         set(&mut profile.location, self.location);
         set(&mut profile.gender, self.gender);
         set(&mut profile.preferences, self.preferences.map(Option::unwrap_or_default));
+    }
+}
+
+/// Whether it has so many bytes of JSON at most. Nothing is copied.
+fn is_within(map: &Map<String, Value>, most: usize) -> bool {
+    serde_json::to_writer(Room(most), map).is_ok()
+}
+
+/// So many bytes can be written to it, and are gone.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -85,6 +85,23 @@ async fn a_deleted_user_is_gone_down_to_the_bytes_and_others_stay() {
     assert!(bench.who(&next).await.user > zoe.user);
 }
 
+#[tokio::test]
+async fn all_names_of_an_account_are_its_own() {
+    let bench = Bench::new();
+    let mira = bench.register("mira").await;
+    let user = bench.who(&mira).await.user;
+    let email = bench.accounts.user(user).await.unwrap().email;
+    for name in [
+        LoginName::Username("MIRA".to_owned()),
+        LoginName::Username(email.to_uppercase()),
+        LoginName::Email(email),
+    ] {
+        assert_eq!(bench.accounts.named(name).await.unwrap(), Some(user));
+    }
+    let nobody = LoginName::Username("zoe".to_owned());
+    assert_eq!(bench.accounts.named(nobody).await.unwrap(), None);
+}
+
 /// Whether any file of the folder holds these bytes.
 fn holds(folder: &Path, words: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {

@@ -55,6 +55,7 @@ pub enum Depth {
 pub async fn run(config: &Config, depth: Depth) -> Vec<Check> {
     let mut checks = configuration(config);
     checks.extend(binding(config));
+    checks.extend(registration(config));
     checks.push(prompts(config));
     checks.push(schemas(config));
     checks.push(database(config));
@@ -90,6 +91,21 @@ fn binding(config: &Config) -> Option<Check> {
          connect"
     );
     Some(Check::new("binding", Verdict::Fault, detail))
+}
+
+/// Keys keep strangers out; an account lets them in again.
+fn registration(config: &Config) -> Option<Check> {
+    let (host, account) = (config.server.host, &config.account);
+    let is_local = host.to_canonical().is_loopback();
+    if is_local || account.api_keys.is_none() || !account.enable_registration {
+        return None;
+    }
+    let detail = format!(
+        "HOST {host} can be reached from other machines, and whoever does may register and use the model \
+         without one of the API_KEYS. Set ENABLE_REGISTRATION=false, once those who should have \
+         registered"
+    );
+    Some(Check::new("registration", Verdict::Warning, detail))
 }
 
 fn prompts(config: &Config) -> Check {

@@ -3,6 +3,8 @@
 //! with its path. The fast way is serde alone; only a body that serde refuses is held against the
 //! type's JSON Schema.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -22,6 +24,50 @@ const LARGEST_EXPLAINED: usize = 256 * 1024;
 /// Longest message about one fault: a schema's message may quote the value, however long it is.
 const LONGEST_MESSAGE: usize = 300;
 
+/// The longest that a body may take to come: whoever sends it bit by bit holds a connection meanwhile.
+const BODY_TIME: Duration = Duration::from_mins(1);
+
+/// The largest body that some routes take, where that is less than `MAX_REQUEST_BYTES`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LargestHere(pub(super) usize);
+
+/// A body as it came.
+pub(super) struct Whole(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let largest = request.extensions().get::<LargestHere>().copied();
+        let reading = async {
+            let bytes = Bytes::from_request(request, state).await;
+            bytes.map(Self).map_err(|rejection| unreadable(&rejection, largest))
+        };
+        in_time(BODY_TIME, reading).await
+    }
+}
+
+/// A body that is being read, as long as that takes no longer than [`BODY_TIME`].
+pub(super) async fn in_body_time<T>(
+    reading: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    in_time(BODY_TIME, reading).await
+}
+
+async fn in_time<T>(
+    time: Duration,
+    reading: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let Ok(read) = tokio::time::timeout(time, reading).await else {
+        let seconds = BODY_TIME.as_secs();
+        return Err(ApiError::new(
+            Code::RequestTimeout,
+            format!("the body didn't come within {seconds} seconds; send it faster, or in parts"),
+        ));
+    };
+    read
+}
+
 /// A JSON body of type `T`.
 pub(super) struct JsonBody<T>(pub(super) T);
 
@@ -33,9 +79,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| unreadable(&rejection))?;
+        let Whole(bytes) = Whole::from_request(request, state).await?;
         // Large bodies take a while.
         tokio::task::spawn_blocking(move || parse(&bytes))
             .await
@@ -72,16 +116,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PathNames {
 }
 
 /// A body that couldn't be read to its end.
-pub(super) fn unreadable(rejection: &BytesRejection) -> ApiError {
-    let code = match rejection.status().as_u16() {
-        413 => Code::BodyTooLarge,
-        _ => Code::BadRequest,
+fn unreadable(rejection: &BytesRejection, largest: Option<LargestHere>) -> ApiError {
+    match rejection.status().as_u16() {
+        413 => too_large(largest),
+        _ => ApiError::new(Code::BadRequest, rejection.body_text()),
+    }
+}
+
+pub(super) fn too_large(largest: Option<LargestHere>) -> ApiError {
+    let detail = match largest {
+        None => "the body is larger than MAX_REQUEST_BYTES allows".to_owned(),
+        Some(LargestHere(bytes)) => {
+            format!("the body is too large: here it has {} KiB at most", bytes / 1024)
+        }
     };
-    let detail = match code {
-        Code::BodyTooLarge => "the body is larger than MAX_REQUEST_BYTES allows".to_owned(),
-        _ => rejection.body_text(),
-    };
-    ApiError::new(code, detail)
+    ApiError::new(Code::BodyTooLarge, detail)
 }
 
 fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -178,4 +227,17 @@ fn shortened(message: &str) -> String {
         return message.to_owned();
     }
     format!("{}…", &message[..message.floor_char_boundary(LONGEST_MESSAGE)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_never_comes_is_given_up() {
+        let never = std::future::pending::<Result<(), ApiError>>();
+        let told = in_time(Duration::from_millis(1), never).await.unwrap_err();
+        assert_eq!((told.code, told.code.status().as_u16()), (Code::RequestTimeout, 408));
+        assert!(in_time(BODY_TIME, async { Ok(()) }).await.is_ok());
+    }
 }

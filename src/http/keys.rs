@@ -23,6 +23,10 @@ pub struct ApiKeys(Arc<[[u8; 32]]>);
 #[derive(Clone, Copy, Debug)]
 pub struct InProcess;
 
+/// Marks a request whose `Authorization: Bearer` is one of the server's keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServersKey;
+
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiKeys({})", self.0.len())
@@ -56,9 +60,12 @@ fn digest(key: &str) -> [u8; 32] {
 /// Lets through who sends a key, and what this process asks of itself.
 pub(super) async fn required(
     State(keys): State<ApiKeys>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
+    if bearer(request.headers()).is_some_and(|key| keys.hold(key)) {
+        request.extensions_mut().insert(ServersKey);
+    }
     let in_process = request.extensions().get::<InProcess>().is_some();
     if keys.is_empty() || in_process || sent(&request).iter().any(|key| keys.hold(key)) {
         return next.run(request).await;

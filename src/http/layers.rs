@@ -1,5 +1,5 @@
-//! What surrounds every route: the log line of a request, errors rendered and logged once, CORS,
-//! size limit, panics turned into errors.
+//! What surrounds every route: the log line of a request, errors rendered and logged once, CORS
+//! and origins, size limit, panics turned into errors.
 
 use std::any::Any;
 use std::time::Instant;
@@ -16,6 +16,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use super::HttpSettings;
 use super::error::{ApiError, Code, SHOULD_RETRY, Style};
 use super::openai::{MEMORY, RECEIPT, SESSION};
+use super::origins::{self, Origins};
 use crate::engine::milliseconds;
 use crate::metrics::Metrics;
 
@@ -28,6 +29,7 @@ pub(super) fn wrap(router: Router, settings: &HttpSettings, metrics: Metrics) ->
         })
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(settings.max_request_bytes))
+        .layer(from_fn_with_state(Origins::new(&settings.cors_origins), origins::checked))
         .layer(from_fn_with_state(settings.debug, render_other_errors))
         .layer(cors(&settings.cors_origins))
         .layer(from_fn_with_state(metrics, log_requests))

@@ -1,14 +1,17 @@
 //! How often one address, one account or one account's name may ask. In memory, and bounded: while too
 //! many are known at once, several share one place.
 
+use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::Extensions;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use governor::clock::{Clock, MonotonicClock};
@@ -17,6 +20,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::error::{ApiError, Code};
+use super::failures::Failures;
 use super::keys::InProcess;
 use crate::account::UserId;
 
@@ -32,6 +36,33 @@ const SWEEP_AFTER: usize = 10_000;
 pub struct Limits {
     requests: Option<Arc<Limit>>,
     logins: Option<Arc<Limit>>,
+    passwords: Option<Arc<Passwords>>,
+}
+
+/// Wrong passwords: by name and address, and by name alone, wherever they come from.
+struct Passwords {
+    from_one_address: Failures<(Guessed, IpAddr)>,
+    of_one_name: Failures<Guessed>,
+    since: Instant,
+}
+
+/// How many more wrong passwords a name may have from everywhere than from one address: enough that no
+/// single address keeps its owner out.
+const FROM_EVERYWHERE: u32 = 10;
+
+/// Whose password is tried.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Guessed {
+    Account(UserId),
+    /// A name that no account has, hashed.
+    Nobody([u8; 32]),
+}
+
+impl Guessed {
+    pub(super) fn nobody(canonical: &str) -> Self {
+        use sha2::{Digest as _, Sha256};
+        Self::Nobody(Sha256::digest(canonical).into())
+    }
 }
 
 /// Requests a minute; 0 sets no limit.
@@ -45,7 +76,6 @@ pub struct LimitSettings {
 enum Key {
     Address(IpAddr),
     Account(UserId),
-    Name([u8; 32]),
     Shared(u64),
 }
 
@@ -62,17 +92,51 @@ impl Limits {
             let per_minute = NonZeroU32::new(per_minute)?;
             Some(Arc::new(Limit::new(per_minute, MOST_KNOWN, MonotonicClock)))
         };
-        Self { requests: limit(settings.requests), logins: limit(settings.logins) }
+        let passwords = NonZeroU32::new(settings.logins).map(|per_minute| {
+            let everywhere =
+                per_minute.saturating_mul(NonZeroU32::MIN.saturating_add(FROM_EVERYWHERE - 1));
+            Arc::new(Passwords {
+                from_one_address: Failures::new(per_minute, MOST_KNOWN),
+                of_one_name: Failures::new(everywhere, MOST_KNOWN),
+                since: Instant::now(),
+            })
+        });
+        Self { requests: limit(settings.requests), logins: limit(settings.logins), passwords }
     }
 
     pub(super) fn of_account(&self, user: UserId) -> Result<(), ApiError> {
         check(self.requests.as_deref(), Key::Account(user))
     }
 
-    /// Attempts to log in by one name, wherever they come from.
-    pub(super) fn of_name(&self, canonical: &str) -> Result<(), ApiError> {
-        use sha2::{Digest as _, Sha256};
-        check(self.logins.as_deref(), Key::Name(Sha256::digest(canonical).into()))
+    /// Whether another password may be tried; it counts as wrong until [`Self::was_not_wrong`].
+    pub(super) fn of_password(&self, whose: &Guessed, from: &Sender) -> Result<(), ApiError> {
+        let Some(passwords) = &self.passwords else { return Ok(()) };
+        let now = passwords.since.elapsed();
+        let here = (whose.clone(), from.0);
+        passwords.from_one_address.take(&here, now).map_err(too_often)?;
+        passwords.of_one_name.take(whose, now).map_err(|wait| {
+            // It wasn't tried.
+            passwords.from_one_address.give_back(&here);
+            too_often(wait)
+        })
+    }
+
+    pub(super) fn was_not_wrong(&self, whose: &Guessed, from: &Sender) {
+        if let Some(passwords) = &self.passwords {
+            passwords.from_one_address.give_back(&(whose.clone(), from.0));
+            passwords.of_one_name.give_back(whose);
+        }
+    }
+}
+
+/// The address that a request came from, as limits count it.
+pub(super) struct Sender(IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for Sender {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(address_of(&parts.extensions)))
     }
 }
 
@@ -100,9 +164,13 @@ fn of_address(limit: Option<&Limit>, request: &Request) -> Result<(), ApiError> 
     if request.extensions().get::<InProcess>().is_some() {
         return Ok(());
     }
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    check(limit, Key::Address(address_of(request.extensions())))
+}
+
+fn address_of(extensions: &Extensions) -> IpAddr {
+    let address = extensions.get::<ConnectInfo<SocketAddr>>();
     let address = address.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(it)| it.ip());
-    check(limit, Key::Address(one_network(address)))
+    one_network(address)
 }
 
 /// Who has one address of IPv6 has 2^64 of them.
@@ -118,15 +186,19 @@ fn one_network(address: IpAddr) -> IpAddr {
 
 fn check(limit: Option<&Limit>, key: Key) -> Result<(), ApiError> {
     let Some(Err(wait)) = limit.map(|limit| limit.check(key)) else { return Ok(()) };
+    Err(too_often(wait))
+}
+
+fn too_often(wait: Duration) -> ApiError {
     let seconds = wait.as_millis().div_ceil(1000).max(1);
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-    Err(ApiError {
+    ApiError {
         retry_after_seconds: Some(seconds),
         ..ApiError::new(
             Code::RateLimited,
             format!("too many requests; send it again in {seconds} seconds"),
         )
-    })
+    }
 }
 
 impl<C: Clock + Clone> Limit<C> {
@@ -196,12 +268,21 @@ mod tests {
     }
 
     #[test]
-    fn attempts_by_one_name_count_together_and_no_limit_is_none() {
-        let limits = Limits::new(LimitSettings { requests: 0, logins: 1 });
-        assert!(limits.of_name("mira").is_ok());
-        let refused = limits.of_name("mira").unwrap_err();
-        assert!(refused.code == Code::RateLimited && refused.retry_after_seconds > Some(0));
-        assert!(limits.of_name("zoe").is_ok());
+    fn wrong_passwords_count_by_name_and_address_and_more_widely_by_name() {
+        let limits = Limits::new(LimitSettings { requests: 0, logins: 2 });
+        let (mira, from) = (Guessed::nobody("mira"), |last| Sender(IpAddr::from([10, 0, 0, last])));
+        for _ in 0..100 {
+            assert!(limits.of_password(&mira, &from(0)).is_ok());
+            limits.was_not_wrong(&mira, &from(0));
+        }
+        for last in 0..10 {
+            assert!(limits.of_password(&mira, &from(last)).is_ok());
+            assert!(limits.of_password(&mira, &from(last)).is_ok());
+            let refused = limits.of_password(&mira, &from(last)).unwrap_err();
+            assert!(refused.code == Code::RateLimited && refused.retry_after_seconds > Some(0));
+        }
+        assert!(limits.of_password(&mira, &from(10)).is_err(), "guessed at from everywhere");
+        assert!(limits.of_password(&Guessed::Account(UserId(1)), &from(0)).is_ok());
         assert!((0..100).all(|_| limits.of_account(UserId(1)).is_ok()));
     }
 

@@ -111,7 +111,10 @@ fn file() -> Value {
 fn errors(endpoint: &Endpoint) -> BTreeSet<u16> {
     let guard = (endpoint.access() != Access::Open).then_some(401);
     let limit = endpoint.is_limited().then_some(429);
-    endpoint.errors.iter().copied().chain(guard).chain(limit).collect()
+    let origin = (endpoint.method != "get" || endpoint.path.starts_with("/ws/")).then_some(403);
+    let slow = endpoint.request.map(|_| 408);
+    let all = endpoint.errors.iter().copied().chain(guard).chain(limit);
+    all.chain(origin).chain(slow).collect()
 }
 
 /// Names of [`security_schemes`]; one of the list does. `{}` is nothing at all.

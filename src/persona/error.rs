@@ -22,6 +22,8 @@ pub enum PersonaError {
         "there is an imported persona {0:?} already; ask for it to be replaced, or choose another key"
     )]
     Exists(String),
+    #[error("{most} cards are imported already; remove some with DELETE /personas/{{key}} first")]
+    TooMany { most: usize },
     #[error("a key must be {}", key::RULE)]
     BadKey,
     #[error(transparent)]

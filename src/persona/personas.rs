@@ -4,24 +4,32 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::sync::Semaphore;
 
-use super::set::FileSet;
+use super::set::{FileSet, Running};
 use super::{CardFile, CardFormat, Persona, PersonaError, card, key, rows};
 use crate::clock::Clock;
 use crate::prompts::Prompts;
 use crate::store::{Store, StoreError};
+
+/// Cards that are imported at most: all of them lie in memory.
+const MOST_CARDS: usize = 1_000;
+/// Files that are read at once; each may unpack to far more than it is.
+const MOST_READ: usize = 2;
 
 /// Every persona. Cheap to clone.
 #[derive(Clone)]
 pub struct Personas(Arc<Inner>);
 
 struct Inner {
-    set: Mutex<FileSet>,
+    set: FileSet,
     cards: Mutex<BTreeMap<String, Arc<Persona>>>,
     /// Held while cards are changed, so that database and memory agree.
     changing: tokio::sync::Mutex<()>,
+    reading: Arc<Semaphore>,
     store: Option<Store>,
     prompts: Arc<Prompts>,
     clock: Clock,
@@ -50,19 +58,27 @@ impl Personas {
             None => BTreeMap::new(),
         };
         Ok(Self(Arc::new(Inner {
-            set: Mutex::new(set),
+            set,
             cards: Mutex::new(cards),
             changing: tokio::sync::Mutex::new(()),
+            reading: Arc::new(Semaphore::new(MOST_READ)),
             store,
             prompts,
             clock,
         })))
     }
 
+    /// Looks at the file so often, and not once a second.
+    pub fn look_every(self, every: Duration) -> Self {
+        self.0.set.look_every(every);
+        self
+    }
+
     /// Looks at the file alone, and tells what is there.
     pub fn inspect(file: Option<PathBuf>) -> Result<String, PersonaError> {
-        let set = FileSet::open(file, &Clock::system())?;
-        let count = set.personas().len();
+        let clock = Clock::system();
+        let set = FileSet::open(file, &clock)?;
+        let count = set.now(&clock).personas().len();
         Ok(if set.is_shipped() {
             format!("{count} personas, as shipped")
         } else {
@@ -107,8 +123,11 @@ impl Personas {
             return Err(PersonaError::BadKey);
         }
         let prompts = Arc::clone(&self.0.prompts);
+        let permit = Arc::clone(&self.0.reading).acquire_owned();
+        let permit = permit.await.map_err(|_| PersonaError::Lost)?;
         // Large files take a while.
         let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             let file = CardFile::read(bytes)?;
             let (persona, warnings) = card::persona(&file, key, &prompts)?;
             Ok::<_, PersonaError>((file, persona, warnings))
@@ -118,6 +137,13 @@ impl Personas {
         let key = persona.key.clone();
         if self.set().find(&key).is_some() {
             return Err(PersonaError::OfTheFile(key));
+        }
+        let is_full = {
+            let cards = self.cards();
+            cards.len() >= MOST_CARDS && !cards.contains_key(&key)
+        };
+        if is_full {
+            return Err(PersonaError::TooMany { most: MOST_CARDS });
         }
         let (stored, now) = (key.clone(), self.0.clock.now().as_millisecond());
         let is_written = store
@@ -170,10 +196,8 @@ impl Personas {
     }
 
     /// The file's, as it is now.
-    fn set(&self) -> MutexGuard<'_, FileSet> {
-        let mut set = self.0.set.lock().unwrap_or_else(PoisonError::into_inner);
-        set.look(&self.0.clock);
-        set
+    fn set(&self) -> Arc<Running> {
+        self.0.set.now(&self.0.clock)
     }
 
     fn cards(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Persona>>> {

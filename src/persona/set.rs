@@ -1,11 +1,11 @@
-//! The file of personas, and what is in force of it. A changed file is taken up at the next use; a bad
-//! one is refused, told once, and the running set stays.
+//! The file of personas, and what is in force of it. A changed file is taken up within a second of its
+//! next use; a bad one is refused, told once, and the running set stays.
 
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
@@ -20,12 +20,28 @@ const LARGEST: u64 = 1024 * 1024;
 /// time doing so.
 const CERTAIN_AFTER: i64 = 2_000;
 
-/// The personas of the file, in its order.
+/// How often the file is looked at: a disk that is slow, or far away, holds nobody up for longer.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The file, and what is in force of it.
 pub(super) struct FileSet {
     path: PathBuf,
+    running: Mutex<Arc<Running>>,
+    /// Held by the one that looks at the file; the others go on with what is in force.
+    looking: Mutex<Looking>,
+}
+
+/// The personas of the file, in its order.
+#[derive(Clone)]
+pub(super) struct Running {
     personas: Vec<Arc<Persona>>,
-    seen: Seen,
     error: Option<String>,
+}
+
+struct Looking {
+    seen: Seen,
+    looked_at: Option<Instant>,
+    every: Duration,
 }
 
 /// The file as it was when it was last read.
@@ -62,19 +78,7 @@ impl Stamp {
     }
 }
 
-impl FileSet {
-    /// `None` is the usual file where it exists, else the shipped set.
-    pub(super) fn open(file: Option<PathBuf>, clock: &Clock) -> Result<Self, PersonaError> {
-        let is_named = file.is_some();
-        let path = file.unwrap_or_else(|| PathBuf::from(USUAL_FILE));
-        if !is_named && !path.exists() {
-            let personas = parse(&path, SHIPPED)?;
-            return Ok(Self { path, personas, seen: Seen::default(), error: None });
-        }
-        let (text, seen) = read(&path, clock)?;
-        Ok(Self { personas: parse(&path, &text)?, path, seen, error: None })
-    }
-
+impl Running {
     pub(super) fn personas(&self) -> &[Arc<Persona>] {
         &self.personas
     }
@@ -87,55 +91,112 @@ impl FileSet {
     pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
+}
+
+impl FileSet {
+    /// `None` is the usual file where it exists, else the shipped set.
+    pub(super) fn open(file: Option<PathBuf>, clock: &Clock) -> Result<Self, PersonaError> {
+        let is_named = file.is_some();
+        let path = file.unwrap_or_else(|| PathBuf::from(USUAL_FILE));
+        if !is_named && !path.exists() {
+            let personas = parse(&path, SHIPPED)?;
+            return Ok(Self::of(path, personas, Seen::default()));
+        }
+        let (text, seen) = read(&path, clock)?;
+        let personas = parse(&path, &text)?;
+        Ok(Self::of(path, personas, seen))
+    }
+
+    fn of(path: PathBuf, personas: Vec<Arc<Persona>>, seen: Seen) -> Self {
+        let looking = Looking { seen, looked_at: None, every: LOOK_EVERY };
+        let running = Arc::new(Running { personas, error: None });
+        Self { path, running: Mutex::new(running), looking: Mutex::new(looking) }
+    }
+
+    pub(super) fn look_every(&self, every: Duration) {
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner).every = every;
+    }
 
     pub(super) fn is_shipped(&self) -> bool {
-        self.seen.stamp.is_none() && self.error.is_none()
+        let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        looking.seen.stamp.is_none() && self.running().error.is_none()
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the file up if it changed since.
-    pub(super) fn look(&mut self, clock: &Clock) {
-        let stamp = std::fs::metadata(&self.path).ok().map(|it| Stamp::of(&it));
+    /// What is in force, of the file as it was a moment ago.
+    pub(super) fn now(&self, clock: &Clock) -> Arc<Running> {
+        if let Ok(mut looking) = self.looking.try_lock()
+            && looking.is_due()
+            && let Some(taken) = looking.look(&self.path, clock)
+        {
+            self.take(taken);
+        }
+        self.running()
+    }
+
+    fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn take(&self, taken: Result<Vec<Arc<Persona>>, PersonaError>) {
+        let running = match taken {
+            Ok(personas) => {
+                tracing::info!("{} was taken up: {} personas", self.path.display(), personas.len());
+                Running { personas, error: None }
+            }
+            Err(error) => {
+                tell(&error);
+                Running { error: Some(error.to_string()), ..Running::clone(&self.running()) }
+            }
+        };
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(running);
+    }
+}
+
+impl Looking {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.looked_at.is_none_or(|looked_at| looked_at.elapsed() >= self.every);
+        if is_due {
+            self.looked_at = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// What the file holds, if it changed since.
+    fn look(
+        &mut self,
+        path: &Path,
+        clock: &Clock,
+    ) -> Option<Result<Vec<Arc<Persona>>, PersonaError>> {
+        let stamp = std::fs::metadata(path).ok().map(|it| Stamp::of(&it));
         if stamp == self.seen.stamp && self.seen.uncertain.is_none() {
-            return;
+            return None;
         }
         let before = std::mem::take(&mut self.seen);
-        let taken = match read(&self.path, clock) {
+        match read(path, clock) {
             Ok((text, seen)) => {
                 let is_same = before.uncertain.as_ref() == Some(&text);
                 self.seen = seen;
-                if is_same {
-                    return;
-                }
-                parse(&self.path, &text)
+                (!is_same).then(|| parse(path, &text))
             }
             Err(error) => {
                 self.seen = Seen { stamp, uncertain: None };
-                Err(error)
+                Some(Err(error))
             }
-        };
-        match taken {
-            Ok(personas) => {
-                tracing::info!("{} was taken up: {} personas", self.path.display(), personas.len());
-                self.personas = personas;
-                self.error = None;
-            }
-            Err(error) => self.refuse(&error),
         }
     }
+}
 
-    fn refuse(&mut self, error: &PersonaError) {
-        let first = match error {
-            PersonaError::File { faults, .. } => faults.first(),
-            _ => None,
-        };
-        let (line, key) = (first.map(|it| it.line), first.map(|it| it.key.as_str()));
-        tracing::warn!(line, key, "the personas stay as they were: {error}");
-        self.error = Some(error.to_string());
-    }
+fn tell(error: &PersonaError) {
+    let first = match error {
+        PersonaError::File { faults, .. } => faults.first(),
+        _ => None,
+    };
+    let (line, key) = (first.map(|it| it.line), first.map(|it| it.key.as_str()));
+    tracing::warn!(line, key, "the personas stay as they were: {error}");
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<Arc<Persona>>, PersonaError> {
@@ -168,4 +229,29 @@ fn read(path: &Path, clock: &Clock) -> Result<(String, Seen), PersonaError> {
     })?;
     let uncertain = (!stamp.is_certain(clock.now())).then(|| text.clone());
     Ok((text, Seen { stamp: Some(stamp), uncertain }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_looked_at_once_in_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.yaml");
+        std::fs::write(&path, "aria: {system_prompt: You are Aria.}\n").unwrap();
+        let clock = Clock::system();
+        let set = FileSet::open(Some(path.clone()), &clock).unwrap();
+        set.look_every(Duration::from_hours(1));
+        let has_mara = || set.now(&clock).find("mara").is_some();
+        assert!(!has_mara());
+        std::fs::write(&path, "mara: {system_prompt: You are Mara.}\n").unwrap();
+        assert!(!has_mara(), "it was looked at a moment ago");
+        set.look_every(Duration::ZERO);
+        assert!(has_mara());
+        // Nobody waits for the one that looks.
+        let looking = set.looking.lock().unwrap();
+        assert!(has_mara());
+        drop(looking);
+    }
 }

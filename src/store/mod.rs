@@ -70,6 +70,32 @@ impl StoreError {
         )
     }
 
+    /// Whether nothing that needs the database can be done, and not only what was asked.
+    pub fn is_the_files(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, PermissionDenied};
+        match self {
+            Self::Folder { .. } | Self::FromTheFuture { .. } | Self::Unusable { .. } => true,
+            Self::Sqlite { source } => matches!(
+                source.sqlite_error_code(),
+                Some(DatabaseCorrupt | NotADatabase | PermissionDenied)
+            ),
+            Self::Content(_) | Self::Lost | Self::Refused => false,
+        }
+    }
+
+    /// What to do about it, without what SQLite said and where the file lies.
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Unusable { source, .. } | Self::Sqlite { source } => {
+                format!("the database can't be used. {}", what_to_do(source))
+            }
+            Self::Refused => self.to_string(),
+            Self::Folder { .. } | Self::FromTheFuture { .. } | Self::Content(_) | Self::Lost => {
+                "the database can't be used. The server's log says more".to_owned()
+            }
+        }
+    }
+
     /// Names the file that SQLite refused.
     fn of_file(self, path: PathBuf) -> Self {
         match self {

@@ -640,11 +640,151 @@ async fn accounts_and_names_are_held_to_their_share_from_whatever_address() {
     let theirs = [me(2, &mira).await, me(3, &mira).await, me(4, &mira).await, me(5, &mira).await];
     assert_eq!(theirs, [200, 200, 200, 429]);
     assert_eq!(me(5, &zoe).await, 200, "another account has a share of its own");
-    let attempt = |last: u8, name: &str| {
-        let body = json!({ "username": name, "password": "wrong" }).to_string();
+    let attempt = |last: u8, name: &str, password: &str| {
+        let body = json!({ "username": name, "password": password }).to_string();
         status(from(last).post(format!("{}/api/v1/auth/login", app.base)).body(body))
     };
-    let attempts = [attempt(2, "mira").await, attempt(3, "MIRA").await, attempt(4, "mira").await];
-    assert_eq!(attempts, [401, 401, 429]);
-    assert_eq!(attempt(4, "zoe").await, 401);
+    // Somebody who guesses from one address keeps nobody out.
+    assert_eq!([attempt(2, "mira", "wrong").await, attempt(2, "MIRA", "wrong").await], [401; 2]);
+    assert_eq!(attempt(2, "mira", PASSWORD).await, 429);
+    assert_eq!(attempt(3, "mira", PASSWORD).await, 200);
+}
+
+#[tokio::test]
+async fn a_stolen_token_is_no_way_to_guess_the_password() {
+    let Scripted { app, .. } = Scripted::start(&[("LOGIN_RATE_LIMIT_PER_MINUTE", "1")]).await;
+    let mira = register(&app, "mira").await;
+    let delete = async |password: &str| {
+        let body = json!({ "password": password });
+        ask_as(&app, &mira.access, "delete", "/api/v1/users/account", &body).await.status
+    };
+    assert_eq!(delete("wrong").await, 403);
+    assert_eq!(delete(PASSWORD).await, 429);
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_hold_makes_nobody_a_guest() {
+    let settings = [("JWT_SECRET", SECRET), ("RATE_LIMIT_PER_MINUTE", "8")];
+    let app = Scripted::answering(&["I see."], &settings).await;
+    let mira = register(&app, "mira").await;
+    let expired =
+        forged(&mira.access, Algorithm::HS256, SECRET, |it| it["exp"] = it["iat"].clone());
+    let body = json!({ "message": "Hello.", "user_id": "mira" });
+    let ask_by = async |authorization: &str, method: &str, path: &str| {
+        ask(&app, method, path, &[("authorization", authorization)], &body).await.status
+    };
+    for token in [expired.as_str(), "a.b.c", &format!("{}x", mira.access)] {
+        for scheme in ["Bearer", "bearer"] {
+            let authorization = format!("{scheme} {token}");
+            assert_eq!(ask_by(&authorization, "post", "/api/chat").await, 401, "{authorization}");
+            assert_eq!(ask_by(&authorization, "get", "/api/memory/mira").await, 401);
+            assert_eq!(ask_by(&authorization, "delete", "/api/memory/mira").await, 401);
+        }
+    }
+    assert_eq!(app.get("/api/memory/mira").await.status, 404, "no guest was made");
+    for token in ["Bearer null", "Bearer some-key", "Basic YTpi"] {
+        assert_eq!(ask_by(token, "get", "/api/memory/mira").await, 404, "{token}");
+    }
+    // Who is signed in has the share of requests of an account.
+    let own = format!("bearer {}", mira.access);
+    let mut statuses = Vec::new();
+    for _ in 0..9 {
+        statuses.push(ask_by(&own, "get", "/api/memory/mira").await);
+    }
+    assert_eq!((statuses[0], statuses[8]), (404, 429), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_key_of_the_server_is_no_token_whatever_it_looks_like() {
+    let app = Scripted::answering(&["I see."], &[("API_KEYS", "a.key.in-three-parts")]).await;
+    let headers = [("authorization", "Bearer a.key.in-three-parts")];
+    let body = json!({ "message": "Hello.", "user_id": "bo" });
+    let answer = ask(&app, "post", "/api/chat", &headers, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn what_a_guest_cannot_say_makes_no_guest() {
+    let app = Scripted::answering(&["I see."], &[]).await;
+    for (body, status, told) in [
+        (json!({ "message": "Hi.", "user_id": " " }), 422, "/user_id"),
+        (json!({ "message": "Hi.", "user_id": "x".repeat(201) }), 422, "/user_id"),
+        (json!({ "message": " ", "user_id": "bo" }), 422, "/message"),
+        (json!({ "message": "x".repeat(5_001), "user_id": "bo" }), 422, "/message"),
+        (
+            json!({ "message": "Hi.", "user_id": "bo", "agent_role": "x" }),
+            400,
+            "Unknown persona: x",
+        ),
+    ] {
+        let answer = app.post_json("/api/chat", &body).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text);
+        assert!(answer.text.contains(told), "{body}: {}", answer.text);
+    }
+    let store = Store::open(app.folder()).unwrap();
+    let count =
+        store.read(|it| Ok(it.query_row("SELECT count(*) FROM users", [], |it| it.get(0))?));
+    let count: i64 = count.await.unwrap();
+    assert_eq!(count, 0);
+}
+
+#[tokio::test]
+async fn small_things_have_small_bodies() {
+    let Scripted { app, .. } = Scripted::start(&[]).await;
+    let mira = register(&app, "mira").await;
+    let zeros = vec![0; 150_000];
+    let body = json!({ "preferences": { "a": zeros } });
+    let answer = ask_as(&app, &mira.access, "put", "/api/v1/users/profile", &body).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (413, &json!("BODY_TOO_LARGE")));
+    assert!(
+        answer.text.contains("256 KiB") && !answer.text.contains("MAX_REQUEST"),
+        "{}",
+        answer.text
+    );
+    let long = json!({ "user_id": "bo", "message": "x".repeat(300_000), "metadata": {} });
+    for path in ["/session/start", "/chat", "/api/chat", "/api/v1/auth/register"] {
+        assert_eq!(app.post_json(path, &long).await.status, 413, "{path}");
+    }
+    let within = json!({ "preferences": { "a": vec![0; 50_000] } });
+    let answer = ask_as(&app, &mira.access, "put", "/api/v1/users/profile", &within).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    // Stories are longer.
+    let answer =
+        app.post_json("/api/v1/tokens/count", json!({ "text": "x ".repeat(200_000) })).await;
+    assert_ne!(answer.status, 413);
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_changes_nothing() {
+    let app = Scripted::answering(&["I see."], &[]).await;
+    let body = json!({ "user_id": "bo", "persona": "sarah" });
+    let own = app.base.clone();
+    for (origin, status) in
+        [("http://evil.example", 403), ("null", 403), ("http://localhost:4200", 200), (&own, 200)]
+    {
+        let headers = [("origin", origin), ("content-type", "text/plain")];
+        let answer = ask(&app, "post", "/session/start", &headers, &body).await;
+        assert_eq!(answer.status, status, "{origin}: {}", answer.text);
+        assert_eq!(answer.text.contains("CORS_ORIGINS"), status == 403, "{}", answer.text);
+        let looked = ask(&app, "get", "/health", &headers[..1], &Value::Null).await;
+        assert_eq!(looked.status, 200);
+    }
+    let openai = [("origin", "http://evil.example")];
+    let refused = ask(&app, "post", "/v1/chat/completions", &openai, &json!({})).await;
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (403, &json!("forbidden")));
+}
+
+#[tokio::test]
+async fn a_public_server_with_keys_says_that_strangers_may_register() {
+    let folder = tempfile::tempdir().unwrap();
+    let warned = async |more: &[(&str, &str)]| {
+        let found = checks::run(&config(folder.path(), more), Depth::Quick).await;
+        found.iter().any(|it| {
+            it.verdict == Verdict::Warning && it.detail.contains("ENABLE_REGISTRATION=false")
+        })
+    };
+    let public = ("HOST", "0.0.0.0");
+    assert!(warned(&[public, KEYS]).await);
+    assert!(!warned(&[public, KEYS, ("ENABLE_REGISTRATION", "false")]).await);
+    assert!(!warned(&[KEYS]).await && !warned(&[public, ("ALLOW_OPEN", "true")]).await);
 }

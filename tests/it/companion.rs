@@ -696,7 +696,7 @@ async fn a_cards_book_comes_into_the_prompt_when_the_talk_touches_it() {
         "creator": "", "character_version": "", "extensions": {},
         "character_book": { "extensions": {}, "scan_depth": 1, "entries": [
             entry(1, json!([]), "The rock lies off Cask.", json!({ "constant": true })),
-            entry(2, json!(["lamp"]), "The lamp burns blue for {{user}}.", json!({ "extensions": { "sticky": 2 } })),
+            entry(2, json!(["lamp"]), "The lamp burns blue for {{user}}.", json!({ "extensions": { "sticky": 4 } })),
             entry(3, json!(["goat"]), "The goat is called Purser.", json!({ "extensions": { "position": 4, "depth": 1, "role": 0 } })),
             entry(4, json!(["whale"]), "A whale once came.", json!({})),
         ] },
@@ -735,7 +735,7 @@ async fn a_cards_book_comes_into_the_prompt_when_the_talk_touches_it() {
         assert_eq!(place(at, "Answer as Ilse."), Some(texts(at).len() - 1), "{:?}", texts(at));
     }
     assert!(place(0, "Come in,").is_some(), "the greeting was said");
-    // What comes and goes stands just before the newest message; it stays for two messages more.
+    // What comes and goes stands just before the newest message; it stays for four messages, its own among them.
     let newest = place(0, "Is the lamp lit?").unwrap();
     assert_eq!(place(0, "The lamp burns blue"), Some(newest - 1), "{:?}", texts(0));
     assert!(place(1, "The lamp burns blue for Anna.").is_some(), "{:?}", texts(1));

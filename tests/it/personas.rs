@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rhapsode::persona::lorebook::Lorebook;
+use rhapsode::store::Store;
 use serde_json::{Value, json};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -242,6 +243,29 @@ async fn a_changed_file_is_taken_up_and_a_bad_one_keeps_the_running_set() {
     assert_eq!((keys(&list), list.get("error")), (vec!["tove"], None));
     assert_eq!(list["personas"][0]["tags"], json!(["tall"]));
     assert_eq!(app.get(&format!("{ROOT}/aria")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_thousand_cards_are_kept_and_one_of_them_can_still_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let file = card("Aria");
+    let fill = store.run(move |connection| {
+        let sql = "WITH RECURSIVE number(at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM number
+                WHERE at < 1000)
+            INSERT INTO persona_cards (key, format, file, made_at)
+            SELECT 'card-' || at, 'json', ?1, 0 FROM number";
+        Ok(connection.execute(sql, [file])?)
+    });
+    assert_eq!(fill.await.unwrap(), 1_000);
+    let Scripted { app, .. } = Scripted::in_folder(folder.path(), &[]).await;
+    let json = "application/json";
+    let (status, refused) = import(&app, "?key=another", json, card("Mara")).await;
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("remove some"), "{refused}");
+    assert_eq!(import(&app, "?key=card-7&replace=true", json, card("Mara")).await.0, 201);
+    assert_eq!(delete(&app, "card-8").await.0, 200);
+    assert_eq!(import(&app, "?key=another", json, card("Mara")).await.0, 201);
 }
 
 #[tokio::test]

@@ -206,7 +206,8 @@ impl TestApp {
             embedder: embedder(),
             metrics: Metrics::new().expect("new metrics"),
             store: Some(store),
-            personas: personas.expect("personas"),
+            // Tests change the file and look at once.
+            personas: personas.expect("personas").look_every(Duration::ZERO),
             signing_key: app::signing_key(&config, &ids).expect("a key"),
             ids,
             clock,

@@ -170,7 +170,7 @@ async fn prompts_hold_the_newest_messages_and_each_of_them_once() {
     let Scripted { app, mut script, .. } =
         Scripted::start(&[("MAX_CONTEXT_MESSAGES", "4"), ("RAG_TOP_K", "0")]).await;
     start(&app, "bo", "supportive_coach").await;
-    for turn in 0..5 {
+    for turn in 0..5_usize {
         let talking = app
             .post_json("/chat", json!({ "user_id": "bo", "message": format!("Message {turn}.") }));
         let answering = async {
@@ -183,8 +183,13 @@ async fn prompts_hold_the_newest_messages_and_each_of_them_once() {
         let (answer, prompt) = tokio::join!(talking, answering);
         assert_eq!(answer.status, 200);
         assert_eq!(prompt.matches(&format!("Message {turn}.")).count(), 1, "{prompt}");
-        let told = (0..turn).filter(|it| prompt.contains(&format!("Message {it}.\n"))).count();
-        assert!(told <= 2, "{prompt}");
+        // Four messages, this one among them.
+        let told = |what: &str| {
+            let is_told = |it: &usize| prompt.contains(&format!("{what} {it}."));
+            (0..turn).filter(is_told).collect::<Vec<_>>()
+        };
+        assert_eq!(told("Message"), (turn.saturating_sub(1)..turn).collect::<Vec<_>>(), "{prompt}");
+        assert_eq!(told("Answer"), (turn.saturating_sub(2)..turn).collect::<Vec<_>>(), "{prompt}");
     }
 }
 
@@ -366,4 +371,87 @@ async fn five_hundred_idle_and_fifty_talking_sockets_are_all_served() {
         send(socket, json!({ "type": "what" })).await;
         assert_eq!(event(socket).await["type"], "error");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_hears_a_stop_while_its_turn_waits() {
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
+    start(&app, "bo", "supportive_coach").await;
+    let (mut first, mut second) = (connect(&app, "bo").await, connect(&app, "bo").await);
+    send(&mut first, json!({ "text": "Tell me a long story." })).await;
+    let mut call = script.next_call().await.unwrap();
+    call.start(TokenCount::ZERO);
+    call.text("Once upon ");
+    assert_eq!(event(&mut first).await["content"], "Once upon ");
+    send(&mut second, json!({ "text": "And me another." })).await;
+    send(&mut second, json!({ "text": "Are you there?" })).await;
+    assert_eq!(event(&mut second).await["type"], "error");
+    send(&mut second, json!({ "type": "stop" })).await;
+    let stopped = json!({ "type": "complete", "response": "", "stopped": true });
+    assert_eq!(event(&mut second).await, stopped);
+    // A waiting socket that must close, does.
+    send(&mut second, json!({ "text": "And me another." })).await;
+    send(&mut second, json!({ "text": "Are you there?" })).await;
+    assert_eq!(event(&mut second).await["type"], "error");
+    app.stop_now.cancel();
+    app.stop.cancel();
+    assert_eq!(close_code(&mut second).await, CloseCode::Away);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_comes_through_a_socket() {
+    let Scripted { app, mut script, .. } = Scripted::start(&[]).await;
+    start(&app, "bo", "supportive_coach").await;
+    let mut socket = connect(&app, "bo").await;
+    send(&mut socket, json!({ "text": "Tell me a long story." })).await;
+    let mut call = script.next_call().await.unwrap();
+    call.start(TokenCount::ZERO);
+    let long = "word ".repeat(40_000);
+    call.text(&long);
+    call.finish(FinishReason::Stop);
+    loop {
+        let event = event(&mut socket).await;
+        if event["type"] == "complete" {
+            assert_eq!(event["response"].as_str().unwrap().trim(), long.trim());
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_origin_opens_no_socket() {
+    use tokio_tungstenite::tungstenite::Error;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+    let app = Scripted::answering(&["I see."], &[]).await;
+    let url = format!("{}/ws/chat/bo", app.base.replace("http://", "ws://"));
+    for (origin, status) in [("http://evil.example", 403), ("http://localhost:4200", 101)] {
+        let mut request = url.as_str().into_client_request().unwrap();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        let answered = match timeout(PATIENCE, connect_async(request)).await.unwrap() {
+            Ok((_, response)) => response.status(),
+            Err(Error::Http(response)) => response.status(),
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(answered.as_u16(), status, "{origin}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_ends_with_the_newest_unless_told_where_to_begin() {
+    let app = Scripted::answering(&["I see."], &[]).await;
+    start(&app, "bo", "supportive_coach").await;
+    for turn in 0..3 {
+        let body = json!({ "user_id": "bo", "message": format!("Message {turn}.") });
+        assert_eq!(app.post_json("/chat", body).await.status, 200);
+    }
+    let told = async |query: &str| {
+        let history = app.get(&format!("/session/bo/history{query}")).await.json();
+        let messages = history["messages"].as_array().unwrap().clone();
+        messages.iter().map(|it| it["content"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = told("").await;
+    assert!(all.len() >= 6, "{all:?}");
+    assert_eq!(told("?limit=2").await, ["Message 2.", "I see."]);
+    assert_eq!(told("?limit=2&offset=0").await, all[..2]);
+    assert_eq!(told("?limit=200").await, all);
 }

@@ -11,7 +11,7 @@ use super::{HasAccounts, Signed};
 use crate::account::{AccountError, Credentials, LoginName, Registration};
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
-use crate::http::limits::Limits;
+use crate::http::limits::{Guessed, Limits, Sender};
 
 pub(in super::super) async fn register(
     HasAccounts(accounts): HasAccounts,
@@ -26,6 +26,7 @@ pub(in super::super) async fn register(
 pub(in super::super) async fn login(
     HasAccounts(accounts): HasAccounts,
     State(limits): State<Limits>,
+    from: Sender,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Json<LoginTokens>, ApiError> {
     let name = match (request.email, request.username) {
@@ -33,9 +34,18 @@ pub(in super::super) async fn login(
         (None, Some(username)) => LoginName::Username(username),
         (None, None) => return Err(super::wire::nameless()),
     };
-    limits.of_name(&name.canonical())?;
+    // Email address and username of an account are one name.
+    let whose = match accounts.named(name.clone()).await? {
+        Some(user) => Guessed::Account(user),
+        None => Guessed::nobody(&name.canonical()),
+    };
+    limits.of_password(&whose, &from)?;
     let credentials = Credentials { name, password: request.password };
-    Ok(Json(accounts.login(credentials).await?.into()))
+    let tokens = accounts.login(credentials).await;
+    if !matches!(tokens, Err(AccountError::WrongCredentials)) {
+        limits.was_not_wrong(&whose, &from);
+    }
+    Ok(Json(tokens?.into()))
 }
 
 pub(in super::super) async fn refresh(

@@ -27,15 +27,26 @@ const PERSONA: Parameter = Parameter {
     schema: r#"{"type": "string"}"#,
 };
 
+/// Where both ends of a talk could be meant.
+const FROM_THE_OLDEST: Parameter = Parameter {
+    name: "offset",
+    description: "How many messages to pass over, from the oldest on",
+    is_required: false,
+    schema: r#"{"type": "integer", "minimum": 0, "default": 0}"#,
+};
+const OR_THE_NEWEST: Parameter = Parameter {
+    name: "offset",
+    description: "How many messages to pass over, from the oldest on; without it the newest are told",
+    is_required: false,
+    schema: r#"{"type": "integer", "minimum": 0}"#,
+};
+
 /// `None` for routes of other rooms, and those with nothing more to tell.
 pub(in crate::http) fn documentation(method: &str, path: &str) -> Option<Documentation> {
     let query: &[Parameter] = match (method, path.strip_prefix("{api}").unwrap_or(path)) {
-        (
-            "get",
-            "/chat/conversations"
-            | "/chat/conversations/{id}/messages"
-            | "/session/{user_id}/history",
-        ) => &[OFFSET, LIMIT],
+        ("get", "/chat/conversations") => &[OFFSET, LIMIT],
+        ("get", "/chat/conversations/{id}/messages") => &[FROM_THE_OLDEST, LIMIT],
+        ("get", "/session/{user_id}/history") => &[OR_THE_NEWEST, LIMIT],
         ("delete", "/chat/conversations/{id}") => &[FORGET],
         ("get", "/users/facts") => &[SUPERSEDED],
         ("get", "/users/memories") => &[TIER, OFFSET, LIMIT],

@@ -4,7 +4,6 @@
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Room;
@@ -13,11 +12,13 @@ use super::wire::{
     Deleted, LegacyChatRequest, LegacyChatResponse, LegacyCompanionResponse, LegacyMemory,
 };
 use crate::account::UserId;
-use crate::companion::{Companions, Message};
+use crate::companion::{CompanionError, Companions, Message};
 use crate::engine::ClientId;
+use crate::http::auth::bearer;
 use crate::http::client::Client;
 use crate::http::error::{ApiError, Code, FaultKind, FieldFault};
 use crate::http::extract::{JsonBody, PathNames};
+use crate::http::keys::ServersKey;
 use crate::http::parameters::wrong;
 use crate::http::{AppState, visits};
 
@@ -35,24 +36,40 @@ impl FromRequestParts<AppState> for Guest {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let Room(companions) = Room::from_request_parts(parts, state).await?;
-        let signed = signed(&parts.headers, state).await?;
+        let signed = signed(parts, state).await?;
         let mut names = PathNames::from_request_parts(parts, state).await?;
         let user_id = names.take("user_id").unwrap_or_default();
         Ok(Self { companions, signed, user_id })
     }
 }
 
-async fn signed(
-    headers: &HeaderMap,
-    state: &AppState,
-) -> Result<Option<(UserId, String)>, ApiError> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = token.and_then(|value| value.strip_prefix("Bearer "));
-    let (Some(token), Some(accounts)) = (token, &state.accounts) else { return Ok(None) };
+/// Longest name of a guest, and longest message, in characters.
+const LONGEST_NAME: usize = 200;
+const LONGEST_MESSAGE: usize = 5_000;
+
+/// Whose token was sent. One that doesn't hold is refused: its user would be taken for a guest, and
+/// what they say would be another's.
+async fn signed(parts: &Parts, state: &AppState) -> Result<Option<(UserId, String)>, ApiError> {
     // A key, "null" and the like are no tokens of accounts.
-    let Ok(signed) = accounts.signed_in(token.trim()).await else { return Ok(None) };
+    let is_key = parts.extensions.get::<ServersKey>().is_some();
+    let token = bearer(&parts.headers).filter(|token| !is_key && is_like_a_token(token));
+    let (Some(token), Some(accounts)) = (token, &state.accounts) else { return Ok(None) };
+    let signed = accounts.signed_in(token).await?;
+    state.limits.of_account(signed.user)?;
     let user = accounts.user(signed.user).await?;
     Ok(Some((user.id, user.uid)))
+}
+
+/// Whether it has a JWT's shape.
+fn is_like_a_token(text: &str) -> bool {
+    text.split('.').count() == 3
+}
+
+fn of_length(field: &'static str, text: &str, longest: usize) -> Result<(), ApiError> {
+    if (1..=longest).contains(&text.trim().chars().count()) {
+        return Ok(());
+    }
+    Err(wrong(&[field], format!("must have 1 to {longest} characters")))
 }
 
 impl Guest {
@@ -68,6 +85,9 @@ impl Guest {
                 return Err(no_user());
             }
             return Ok((*user, uid.clone()));
+        }
+        if let Some(named) = &named {
+            of_length("user_id", named, LONGEST_NAME)?;
         }
         let named = named.unwrap_or_else(|| state.chat.ids.user());
         let accounts = state.accounts.as_ref().ok_or_else(no_user)?;
@@ -138,12 +158,18 @@ async fn say(
     request: LegacyChatRequest,
 ) -> Result<LegacyCompanionResponse, ApiError> {
     let (temperature, max_tokens) = sampled(request.temperature, request.max_tokens)?;
+    let text = request.message.unwrap_or_default();
+    of_length("message", &text, LONGEST_MESSAGE)?;
+    let persona = request.agent_role;
+    if let Some(key) = persona.as_ref().filter(|key| state.personas.get(key).is_none()) {
+        return Err(CompanionError::UnknownPersona { key: key.clone() }.into());
+    }
+    // From here on there is a row of the guest.
     let (user, user_id) = guest.user(state, request.user_id).await?;
     let companions = &guest.companions;
-    let persona = request.agent_role;
     let conversation = companions.newest_conversation(user, persona.clone()).await?;
     let message = Message {
-        text: request.message.unwrap_or_default(),
+        text,
         persona,
         conversation: conversation.map(|it| it.uid),
         temperature: Some(temperature),

@@ -9,10 +9,12 @@ use super::wire::{
     AccountDeletion, Deleted, UserFactChange, UserFactRequest, UserFactView, UserFacts,
     UserMemories, UserMemoryChange, UserMemoryView, UserStats,
 };
+use crate::account::AccountError;
 use crate::companion::Tier;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::extract::JsonBody;
+use crate::http::limits::{Guessed, Sender};
 use crate::http::parameters::{Parameters, wrong};
 
 pub(in crate::http) async fn facts(
@@ -86,10 +88,18 @@ pub(in crate::http) async fn stats(own: Own) -> Result<Json<UserStats>, ApiError
 pub(in crate::http) async fn delete_account(
     State(state): State<AppState>,
     own: Own,
+    from: Sender,
     JsonBody(request): JsonBody<AccountDeletion>,
 ) -> Result<Json<Deleted>, ApiError> {
     if let Some(accounts) = &state.accounts {
-        accounts.confirm(own.user, request.password).await?;
+        // A stolen token is no way to guess the password.
+        let whose = Guessed::Account(own.user);
+        state.limits.of_password(&whose, &from)?;
+        let confirmed = accounts.confirm(own.user, request.password).await;
+        if !matches!(confirmed, Err(AccountError::WrongPassword)) {
+            state.limits.was_not_wrong(&whose, &from);
+        }
+        confirmed?;
     }
     own.companions.delete_user(own.user).await?;
     Ok(Json(Deleted { deleted: true }))

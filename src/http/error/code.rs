@@ -11,6 +11,7 @@ pub enum Code {
     ContextTooLarge,
     ContradictoryFilters,
     BodyTooLarge,
+    RequestTimeout,
     UnsupportedMediaType,
     BadRequest,
     Unauthorized,
@@ -35,6 +36,7 @@ pub enum Code {
     MaxIterationsExceeded,
     DeadlinePassed,
     ShuttingDown,
+    TooManySockets,
     MemoryOff,
     UnknownPersona,
     TooManySessions,
@@ -72,6 +74,9 @@ impl Code {
             ),
             Self::BodyTooLarge => {
                 ("BODY_TOO_LARGE", S::PAYLOAD_TOO_LARGE, Level::INFO, "The body is too large")
+            }
+            Self::RequestTimeout => {
+                ("REQUEST_TIMEOUT", S::REQUEST_TIMEOUT, Level::INFO, "The body came too slowly")
             }
             Self::UnsupportedMediaType => (
                 "UNSUPPORTED_MEDIA_TYPE",
@@ -156,6 +161,12 @@ impl Code {
             Self::ShuttingDown => {
                 ("SHUTTING_DOWN", S::SERVICE_UNAVAILABLE, Level::INFO, "The server is stopping")
             }
+            Self::TooManySockets => (
+                "TOO_MANY_SOCKETS",
+                S::SERVICE_UNAVAILABLE,
+                Level::WARN,
+                "Too many sockets are open",
+            ),
             Self::MemoryOff => {
                 ("MEMORY_OFF", S::SERVICE_UNAVAILABLE, Level::INFO, "Nothing is remembered here")
             }

@@ -166,7 +166,7 @@ impl From<PersonaError> for ApiError {
         let detail = error.to_string();
         match error {
             PersonaError::NoPersona(_) => Self::new(Code::NotFound, detail),
-            PersonaError::OfTheFile(_) | PersonaError::Exists(_) => {
+            PersonaError::OfTheFile(_) | PersonaError::Exists(_) | PersonaError::TooMany { .. } => {
                 Self::new(Code::Conflict, detail)
             }
             PersonaError::BadKey => wrong(vec!["key".into()], detail),
@@ -260,11 +260,13 @@ impl From<CompanionError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        let detail = error.to_string();
+        if !error.may_pass() && !error.is_the_files() {
+            return Self::internal(error);
+        }
         Self {
             retry_after_seconds: error.may_pass().then_some(AFTER_A_DATABASE),
-            cause: Some(detail.clone()),
-            ..Self::new(Code::DatabaseUnavailable, detail)
+            cause: Some(error.to_string()),
+            ..Self::new(Code::DatabaseUnavailable, error.advice())
         }
     }
 }

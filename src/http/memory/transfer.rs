@@ -3,14 +3,13 @@
 use async_stream::try_stream;
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Place;
 use super::wire::{MemoryFork, MemoryForkRequest, MemoryImport};
 use crate::http::error::ApiError;
-use crate::http::extract::{JsonBody, unreadable};
+use crate::http::extract::{JsonBody, Whole};
 use crate::http::parameters::{Parameters, wrong};
 use crate::memory::{Format, RecordError};
 
@@ -52,9 +51,8 @@ pub(in super::super) async fn export(
 pub(in super::super) async fn import(
     place: Place,
     parameters: Parameters,
-    body: Result<Bytes, BytesRejection>,
+    Whole(body): Whole,
 ) -> Result<Json<MemoryImport>, ApiError> {
-    let body = body.map_err(|rejection| unreadable(&rejection))?;
     let replace = parameters.flag("replace")?;
     let imported = place.memory.import(place.session.clone(), body, replace).await?;
     place.look_after();

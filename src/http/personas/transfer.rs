@@ -1,7 +1,6 @@
 //! Character cards in and out.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
@@ -12,7 +11,7 @@ use super::key;
 use super::wire::{PersonaImportForm, PersonaImported};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::{PathNames, unreadable};
+use crate::http::extract::{PathNames, Whole, in_body_time, too_large};
 use crate::http::parameters::{Parameters, wrong};
 use crate::persona::{CardFormat, Personas};
 
@@ -66,8 +65,8 @@ impl FromRequest<AppState> for PersonaImportForm {
         match content_type {
             FORM => {
                 let form = Multipart::from_request(request, state).await;
-                of_form(form.map_err(|error| ApiError::new(Code::BadRequest, error.body_text()))?)
-                    .await
+                let form = form.map_err(|error| ApiError::new(Code::BadRequest, error.body_text()));
+                in_body_time(of_form(form?)).await
             }
             "" | PNG | JSON | ZIP | OTHER_ZIP | BYTES | UNTOLD => of_body(request, state).await,
             _ => Err(ApiError::new(
@@ -85,8 +84,7 @@ async fn of_body(request: Request, state: &AppState) -> Result<PersonaImportForm
         Parameters::from_request_parts(&mut parts, state).await?
     };
     let (key, replace) = (parameters.text("key").map(str::to_owned), parameters.flag("replace")?);
-    let file = Bytes::from_request(Request::from_parts(parts, body), state).await;
-    let file = file.map_err(|rejection| unreadable(&rejection))?;
+    let Whole(file) = Whole::from_request(Request::from_parts(parts, body), state).await?;
     if file.is_empty() {
         return Err(wrong(&[FILE], "is required: the card"));
     }
@@ -118,9 +116,7 @@ async fn of_form(mut form: Multipart) -> Result<PersonaImportForm, ApiError> {
 
 fn refused(error: &MultipartError) -> ApiError {
     match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new(Code::BodyTooLarge, "the body is larger than MAX_REQUEST_BYTES allows")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(None),
         _ => ApiError::new(Code::BadRequest, format!("the form can't be read: {error}")),
     }
 }

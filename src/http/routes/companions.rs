@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Endpoint] = &[
     Endpoint::new("get", "{api}/chat/conversations/{id}/messages", COMPANION, || {
         get(companion::messages)
     })
-    .about("What was said in a conversation")
+    .about("What was said in a conversation, from the oldest message on")
     .answers("ConversationMessages")
     .fails(LOOK),
     Endpoint::new("patch", "{api}/chat/conversations/{id}", COMPANION, || {
@@ -142,7 +142,7 @@ pub(super) const ROWS: &[Endpoint] = &[
         .answers("SessionReply")
         .fails(TALK),
     Endpoint::new("get", "/session/{user_id}/history", SESSIONS, || get(visits::history))
-        .about("What was said in the user's newest session")
+        .about("What was said in the user's newest session, the newest messages of it")
         .answers("SessionHistory")
         .fails(LOOK),
     Endpoint::new("delete", "/session/{user_id}/clear", SESSIONS, || delete(visits::clear))

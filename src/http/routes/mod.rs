@@ -8,11 +8,13 @@ mod server;
 mod story;
 mod talk;
 
-use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 
 use super::error::Style;
+use super::extract::LargestHere;
 use super::{AppState, HttpSettings, Limits, docs, keys, layers, limits};
 
 /// One method on one path.
@@ -48,6 +50,10 @@ pub(super) enum Access {
 
 /// Tags of the routes that accounts guard and limits hold.
 const OF_ACCOUNTS: [&str; 2] = ["account", "companion"];
+/// Tags of the routes whose bodies are small, and the most bytes of one: such a body is read into
+/// memory for everybody, and JSON takes far more there.
+const OF_SMALL_BODIES: [&str; 4] = ["account", "companion", "sessions", "legacy"];
+const SMALL_BODY: usize = 256 * 1024;
 /// Where one gets what the others ask for.
 const SIGN_IN: [&str; 3] = ["{api}/auth/register", "{api}/auth/login", "{api}/auth/refresh"];
 
@@ -128,7 +134,12 @@ impl Endpoint {
 
     /// The handler behind what guards it.
     fn guarded(&self, settings: &HttpSettings, limits: &Limits) -> MethodRouter<AppState> {
-        let handler = (self.handler)();
+        let mut handler = (self.handler)();
+        if OF_SMALL_BODIES.contains(&self.tag) && SMALL_BODY < settings.max_request_bytes {
+            let told = Extension(LargestHere(SMALL_BODY));
+            let limit = DefaultBodyLimit::max(SMALL_BODY);
+            handler = handler.route_layer(limit).route_layer(told);
+        }
         let handler = if self.access() == Access::Key {
             handler.route_layer(from_fn_with_state(settings.keys.clone(), keys::required))
         } else {

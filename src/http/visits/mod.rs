@@ -109,12 +109,18 @@ pub(super) async fn say_later_shape(
     Ok(SessionReply::new(whole(answering, &state.lifecycle).await?, visitor))
 }
 
+/// The newest messages, unless the request says where to begin.
 pub(super) async fn history(
     Room(companions): Room,
     Visitor(visitor): Visitor,
     parameters: Parameters,
 ) -> Result<Json<SessionHistory>, ApiError> {
-    let (visit, view) = companions.visit_history(visitor, parameters.page()?).await?;
+    let mut page = parameters.page()?;
+    if parameters.text("offset").is_none() {
+        let there_are = companions.visit(visitor.clone()).await?.messages;
+        page.offset = u32::try_from(there_are).unwrap_or(u32::MAX).saturating_sub(page.limit);
+    }
+    let (visit, view) = companions.visit_history(visitor, page).await?;
     Ok(Json(SessionHistory::new(visit, view)))
 }
 

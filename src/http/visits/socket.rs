@@ -4,6 +4,7 @@
 //! - Whoever doesn't read is waited for no longer than [`PATIENCE`]; the model isn't held up by it.
 //! - Whoever is silent is pinged, and let go when no answer to that comes.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -12,14 +13,15 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::wire::{SocketEvent, SocketMessage};
 use super::{Visitor, no_upgrade};
-use crate::companion::{Answering, CompanionError, Companions, Message, Telling};
+use crate::companion::{Answering, CompanionError, Companions, Message, Telling, Visit};
 use crate::engine::ClientId;
 use crate::http::client::Client;
 use crate::http::companion::Room;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Code};
 use crate::http::{AppState, Lifecycle};
 use crate::metrics::Metrics;
 
@@ -27,8 +29,11 @@ use crate::metrics::Metrics;
 const LARGEST: usize = 32 * 1024;
 /// What a socket reads and writes at once.
 const BUFFER: usize = 4 * 1024;
-/// What may wait for a client that reads slowly; beyond, the socket waits.
-const MOST_WAITING: usize = 64 * 1024;
+/// What may wait for a client that reads slowly. A whole answer has to fit in: a longer message than
+/// this closes the socket.
+const MOST_WAITING: usize = 1024 * 1024;
+/// Sockets that are open at once; each takes a few KiB and a file descriptor.
+const MOST_SOCKETS: usize = 10_000;
 /// How often a client is pinged. One that answers none of two pings is gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// The longest that a client may take to read what it is sent.
@@ -67,6 +72,7 @@ pub(in crate::http) async fn socket(
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|_| no_upgrade())?;
     let AppState { lifecycle, metrics, .. } = state;
+    let open = a_place(&lifecycle)?;
     let upgrade = upgrade
         .max_message_size(LARGEST)
         .max_frame_size(LARGEST)
@@ -74,11 +80,23 @@ pub(in crate::http) async fn socket(
         .write_buffer_size(0)
         .max_write_buffer_size(MOST_WAITING);
     Ok(upgrade.on_upgrade(async move |socket| {
-        let _open = lifecycle.sockets.token();
+        let _open = open;
         let mut connection = Connection { socket, companions, visitor, client, lifecycle, metrics };
         let end = connection.serve().await;
         connection.end(end).await;
     }))
+}
+
+/// Held as long as a socket is open.
+fn a_place(lifecycle: &Lifecycle) -> Result<TaskTrackerToken, ApiError> {
+    let place = lifecycle.sockets.token();
+    if lifecycle.sockets.len() <= MOST_SOCKETS {
+        return Ok(place);
+    }
+    let detail = format!(
+        "{MOST_SOCKETS} WebSockets are open already; close those that are idle, and connect again"
+    );
+    Err(ApiError::new(Code::TooManySockets, detail))
 }
 
 impl Connection {
@@ -101,11 +119,49 @@ impl Connection {
             }
             Err(error) => return self.fail(error).await,
         };
-        let message = Message::saying(text);
-        match self.companions.say_in_visit(self.client.clone(), &visit, message).await {
-            Ok(answering) => self.answer(answering).await,
-            Err(error) => self.fail(error).await,
+        match self.begun(&visit, Message::saying(text)).await? {
+            Some(Ok(answering)) => self.answer(answering).await,
+            Some(Err(error)) => self.fail(error).await,
+            None => self.tell_stopped(String::new()).await,
         }
+    }
+
+    /// The answer, when it is its turn; `None` where the client stopped it before.
+    async fn begun(
+        &mut self,
+        visit: &Visit,
+        message: Message,
+    ) -> Step<Option<Result<Answering, CompanionError>>> {
+        let companions = self.companions.clone();
+        let mut beginning = pin!(companions.say_in_visit(self.client.clone(), visit, message));
+        loop {
+            tokio::select! {
+                begun = &mut beginning => return Ok(Some(begun)),
+                () = self.lifecycle.hard_stop.cancelled() => return Err(STOPPING),
+                frame = next(&mut self.socket) => {
+                    if self.is_stop(&frame?).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether this, which came before the answer was whole, ends it.
+    async fn is_stop(&mut self, frame: &Frame) -> Step<bool> {
+        const BUSY: &str = "an answer is being written; wait for it, or send {\"type\": \"stop\"}";
+        match read(frame) {
+            Read::Stop => return Ok(true),
+            Read::Said(_) => self.tell(&SocketEvent::Error { message: BUSY.to_owned() }).await?,
+            Read::Wrong(message) => self.tell(&SocketEvent::Error { message }).await?,
+            Read::Nothing => {}
+        }
+        Ok(false)
+    }
+
+    async fn tell_stopped(&mut self, response: String) -> Step<()> {
+        let event = SocketEvent::Complete { response, stopped: Some(true), tokens_used: None };
+        self.tell(&event).await
     }
 
     /// What the client says next; `None` where that was something else.
@@ -146,19 +202,12 @@ impl Connection {
                     None => return Ok(()),
                 },
                 () = self.lifecycle.hard_stop.cancelled() => return Err(STOPPING),
-                frame = next(&mut self.socket) => match read(&frame?) {
-                    Read::Stop => {
+                frame = next(&mut self.socket) => {
+                    if self.is_stop(&frame?).await? {
                         drop(answering);
-                        let (response, stopped) = (so_far, Some(true));
-                        return self.tell(&SocketEvent::Complete { response, stopped, tokens_used: None }).await;
+                        return self.tell_stopped(so_far).await;
                     }
-                    Read::Said(_) => {
-                        let message = "an answer is being written; wait for it, or send {\"type\": \"stop\"}";
-                        self.tell(&SocketEvent::Error { message: message.to_owned() }).await?;
-                    }
-                    Read::Wrong(message) => self.tell(&SocketEvent::Error { message }).await?,
-                    Read::Nothing => {}
-                },
+                }
             }
         }
     }
@@ -254,5 +303,22 @@ fn read(frame: &Frame) -> Read {
         Ok(SocketMessage { text: Some(text), .. }) if !text.trim().is_empty() => Read::Said(text),
         Ok(_) => Read::Wrong(format!("there is no text; {SHAPE}")),
         Err(error) => Read::Wrong(format!("{error}; {SHAPE}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_sockets_are_open_at_once_and_a_closed_one_makes_room() {
+        let lifecycle = Lifecycle::default();
+        let mut open: Vec<_> = (0..MOST_SOCKETS).map(|_| a_place(&lifecycle).unwrap()).collect();
+        for _ in 0..2 {
+            let refused = a_place(&lifecycle).map(drop).unwrap_err();
+            assert_eq!(refused.code.status().as_u16(), 503);
+        }
+        open.pop();
+        assert!(a_place(&lifecycle).is_ok());
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Meanings are those of SillyTavern's world info and of the V3 cards' decorators. Where the two and
 //! this server differ: what SillyTavern puts around example messages or an author's note goes behind
-//! the character or to depth 4, and groups of which one entry is chosen are not known.
+//! the character or to depth 4; groups of which one entry is chosen are not known; keys match whole words
+//! unless an entry says otherwise; and of a message its text is scanned, not the speaker's name before it.
 
 mod activation;
 mod decorators;

@@ -1,7 +1,7 @@
 //! Books as they are written: in a V2 or V3 card, alone (`lorebook_v3`), or as SillyTavern exports its
 //! world info. A faulty entry is left out with a warning that names it.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::fields::{Fields, role};
 use super::keys::{Key, Meaning};
@@ -61,9 +61,7 @@ fn read(book: &Value, place: &str, is_world_info: bool) -> (Lorebook, Vec<String
         is_world_info,
         has_groups: false,
     };
-    if let Some(fields) = book.as_object() {
-        reading.settings(fields, place);
-    }
+    reading.settings(book, place);
     for (at, value) in entries.iter().take(MOST_ENTRIES) {
         reading.add(at, value);
     }
@@ -76,9 +74,8 @@ fn read(book: &Value, place: &str, is_world_info: bool) -> (Lorebook, Vec<String
 }
 
 impl Book {
-    fn settings(&mut self, fields: &Map<String, Value>, place: &str) {
-        let whole = Value::Object(fields.clone());
-        let Ok(fields) = Fields::of(&whole) else { return };
+    fn settings(&mut self, book: &Value, place: &str) {
+        let Ok(fields) = Fields::of(book) else { return };
         let mut told =
             |fault: String| self.warnings.push(format!("{place}: {fault}; it is ignored"));
         match fields.count(&["scan_depth", "scanDepth"]) {

@@ -161,13 +161,14 @@ fn entries_stick_rest_and_wait() {
     let entry = |extensions: Value| json!({ "keys": ["lamp"], "extensions": extensions });
     let said = |pattern: &str| pattern.chars().map(|it| it == 'k').collect::<Vec<_>>();
     for (extensions, talk, active) in [
-        (json!({ "sticky": 2 }), "-k----k-", ".xxx..xx"),
-        (json!({ "cooldown": 2 }), "kkkkkkkk", "x..x..x."),
-        (json!({ "sticky": 1, "cooldown": 2 }), "kkkkkkkk", "xx..xx.."),
+        (json!({ "sticky": 2 }), "-k----k-", ".xx...xx"),
+        (json!({ "cooldown": 2 }), "kkkkkkkk", "x.x.x.x."),
+        (json!({ "sticky": 1, "cooldown": 2 }), "kkkkkkkk", "x..x..x."),
+        (json!({ "sticky": 2, "cooldown": 2 }), "kkkkkkkk", "xx..xx.."),
         // What is said while it sticks doesn't make it stick longer.
-        (json!({ "sticky": 2 }), "kk------", "xxx....."),
+        (json!({ "sticky": 2 }), "kk------", "xx......"),
         (json!({ "delay": 4 }), "kkkkkkkk", "...xxxxx"),
-        (json!({ "sticky": "2", "cooldown": null }), "k-------", "xxx....."),
+        (json!({ "sticky": "2", "cooldown": null }), "k-------", "xx......"),
     ] {
         assert_eq!(timeline(&entry(extensions.clone()), &said(talk)), active, "{extensions}");
     }

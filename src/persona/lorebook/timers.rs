@@ -27,16 +27,17 @@ impl Timers {
         self.0.is_empty()
     }
 
-    /// An activation at this message or a later one is none: the talk went back before it.
+    /// As SillyTavern counts: `sticky` messages, the one that activated it among them, and then
+    /// `cooldown`. An activation at this message or a later one is none: the talk went back before it.
     pub(super) fn phase(&self, entry: &Entry, said: usize) -> Phase {
         let Some(&at) = self.0.get(&entry.id).filter(|at| **at < said) else {
             return Phase::Ready;
         };
         let sticks_until = at.saturating_add(entry.sticky);
         let rests_until = sticks_until.saturating_add(entry.cooldown);
-        if said <= sticks_until {
+        if said < sticks_until {
             Phase::Sticks(sticks_until - said)
-        } else if said <= rests_until {
+        } else if said < rests_until {
             Phase::Rests(rests_until - said)
         } else {
             Phase::Ready
