@@ -250,7 +250,7 @@ async fn a_thousand_cards_are_kept_and_one_of_them_can_still_be_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let file = card("Aria");
-    let fill = store.run(move |connection| {
+    let filling = store.run(move |connection| {
         let sql = "WITH RECURSIVE number(at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM number
                 WHERE at < 1000)
             INSERT INTO persona_cards (key, format, file, made_at)
