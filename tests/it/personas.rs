@@ -257,7 +257,7 @@ async fn a_thousand_cards_are_kept_and_one_of_them_can_still_be_replaced() {
             SELECT 'card-' || at, 'json', ?1, 0 FROM number";
         Ok(connection.execute(sql, [file])?)
     });
-    assert_eq!(fill.await.unwrap(), 1_000);
+    assert_eq!(filling.await.unwrap(), 1_000);
     let Scripted { app, .. } = Scripted::in_folder(folder.path(), &[]).await;
     let json = "application/json";
     let (status, refused) = import(&app, "?key=another", json, card("Mara")).await;
