@@ -38,8 +38,9 @@ section! {
     /// 0 sets no limit; behind a proxy all clients have its address, and it is the one to limit them.
     rate_limit_per_minute: u32 = 120, within(0, 1_000_000);
 
-    /// Registrations, logins and refreshes a minute that one address may ask for, and logins by one
-    /// account's name. 0 sets no limit.
+    /// Registrations, logins and refreshes a minute that one address may ask for, and wrong passwords
+    /// that it may send for one account; from all addresses together, an account may have ten times as
+    /// many. 0 sets no limit.
     login_rate_limit_per_minute: u32 = 10, within(0, 1_000_000);
 }
 

@@ -24,12 +24,13 @@ section! {
                 none at the end", is_route_prefix);
 
     /// Web origins whose pages may call the server from a browser, separated by commas. `*` lets
-    /// in any page; empty lets in none.
+    /// in any page; empty lets in none but the server's own.
     cors_origins: Vec<String> = vec!["http://localhost:4200".to_owned()],
         shaped("origins such as http://localhost:4200 (no path, no slash at the end), separated \
                 by commas, or *", are_origins);
 
-    /// Largest request body that is read; a larger one is refused with status 413.
+    /// Largest request body that is read; a larger one is refused with status 413. Account, companion
+    /// and session routes take 256 KiB at most, whatever stands here.
     max_request_bytes: ByteCount = ByteCount::mib(32),
         within(ByteCount::kib(1), ByteCount::gib(1));
 

@@ -69,6 +69,7 @@ impl Personas {
     }
 
     /// Looks at the file so often, and not once a second.
+    #[must_use]
     pub fn look_every(self, every: Duration) -> Self {
         self.0.set.look_every(every);
         self

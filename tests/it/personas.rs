@@ -250,14 +250,14 @@ async fn a_thousand_cards_are_kept_and_one_of_them_can_still_be_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let file = card("Aria");
-    let fill = store.run(move |connection| {
+    let filling = store.run(move |connection| {
         let sql = "WITH RECURSIVE number(at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM number
                 WHERE at < 1000)
             INSERT INTO persona_cards (key, format, file, made_at)
             SELECT 'card-' || at, 'json', ?1, 0 FROM number";
         Ok(connection.execute(sql, [file])?)
     });
-    assert_eq!(fill.await.unwrap(), 1_000);
+    assert_eq!(filling.await.unwrap(), 1_000);
     let Scripted { app, .. } = Scripted::in_folder(folder.path(), &[]).await;
     let json = "application/json";
     let (status, refused) = import(&app, "?key=another", json, card("Mara")).await;
