@@ -5,7 +5,7 @@ set -eu
 
 python_client=3.54.0
 node_client=7.57.0
-websocket_client=8.18.0
+websocket_client=8.23.0
 
 server=$1
 here=$(cd "$(dirname "$0")" && pwd)

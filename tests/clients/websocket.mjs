@@ -41,3 +41,5 @@ const nobody = await open("nobody");
 const closed = once(nobody, "close");
 nobody.send(JSON.stringify({ text: "Hello?" }));
 assert.equal((await closed)[0], 1008);
+
+console.log("the WebSocket client is served");
