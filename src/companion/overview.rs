@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::facts::{self, UserFact};
+use super::facts;
 use super::standing::{self, Standing};
 use super::{CompanionError, Companions, conversations};
 use crate::account::{Profile, UserId};
@@ -49,7 +49,7 @@ impl Companions {
         let profile = self.inner.accounts.profile(user).await?;
         let (now, allows) = (self.now(), self.inner.settings.allows_adults);
         self.look(move |connection| {
-            let adult = adult(allows, &profile, &facts::list(connection, user, true)?);
+            let adult = adult(connection, user, allows, &profile)?;
             Ok(view(connection, user, key, adult, now)?)
         })
         .await
@@ -63,7 +63,7 @@ impl Companions {
         let profile = self.inner.accounts.profile(user).await?;
         let (now, allows) = (self.now(), self.inner.settings.allows_adults);
         self.look(move |connection| {
-            let adult = adult(allows, &profile, &facts::list(connection, user, true)?);
+            let adult = adult(connection, user, allows, &profile)?;
             let keys = standing::all(connection, user)?.into_iter().map(|(key, _)| key);
             Ok(keys.map(|key| view(connection, user, key, adult, now)).collect::<Result<_, _>>()?)
         })
@@ -92,10 +92,16 @@ impl Companions {
     }
 }
 
-/// Whether romance is open to this user. The only place that says so. The facts are all of the user's,
-/// those that were superseded included: an age that was named isn't undone by naming another.
-pub(super) fn adult(allows: bool, profile: &Profile, facts: &[UserFact]) -> Adult {
-    Adult::of(allows, profile.age, facts::ages_told(facts))
+/// Whether romance is open to this user. The only place that says so. All facts count, those that were
+/// superseded included: an age that was named isn't undone by naming another.
+pub(super) fn adult(
+    connection: &Connection,
+    user: UserId,
+    allows: bool,
+    profile: &Profile,
+) -> Result<Adult, StoreError> {
+    let facts = facts::list(connection, user, true)?;
+    Ok(Adult::of(allows, profile.age, facts::ages_told(&facts)))
 }
 
 pub(super) fn view(

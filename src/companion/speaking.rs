@@ -284,7 +284,7 @@ impl Companions {
         self.look(move |connection| {
             let facts = facts::list(connection, user, false)?;
             let allows = companions.inner.settings.allows_adults;
-            let adult = overview::adult(allows, &profile, &facts::list(connection, user, true)?);
+            let adult = overview::adult(connection, user, allows, &profile)?;
             let view = overview::view(connection, user, key, adult, now)?;
             let named = moments::named_in(connection, user, &text, MOST_NAMED)?;
             let moments = moments::elsewhere(connection, user, id, MOST_MOMENTS)?;
@@ -354,8 +354,7 @@ impl Companions {
         let looked = self
             .look(move |connection| {
                 let facts = facts::list(connection, user, false)?;
-                let adult =
-                    overview::adult(allows, &profile, &facts::list(connection, user, true)?);
+                let adult = overview::adult(connection, user, allows, &profile)?;
                 let view = overview::view(connection, user, persona, adult, now)?;
                 let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
                 for fact in facts {

@@ -59,8 +59,15 @@ const SIGN_IN: [&str; 3] = ["{api}/auth/register", "{api}/auth/login", "{api}/au
 
 /// Every endpoint there is.
 pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    let rooms =
-        [server::ROWS, story::ROWS, talk::ROWS, memory::ROWS, accounts::ROWS, companions::ROWS];
+    let rooms = [
+        server::ROWS,
+        story::ROWS,
+        talk::ROWS,
+        talk::IN_SESSION,
+        memory::ROWS,
+        accounts::ROWS,
+        companions::ROWS,
+    ];
     rooms.into_iter().flatten()
 }
 
