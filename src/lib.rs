@@ -17,10 +17,14 @@ pub mod story;
 pub mod chat;
 // Users, passwords, profiles, tokens, keys.
 pub mod account;
+// Finished stories, found by meaning, answered with sources.
+pub mod archive;
 // What is remembered of talks: working memory, recall, summaries, facts.
 pub mod memory;
 // Who speaks: personas, character cards, lorebooks, relationship.
 pub mod persona;
+// What finding texts is made of: BM25, vectors, scores.
+pub mod retrieval;
 // Seven emotions and importance.
 pub mod emotion;
 // The roles: profile, prompts, parsing.

@@ -73,7 +73,6 @@ fn configuration(config: &Config) -> Vec<Check> {
         vec![Check::new(WHAT, Verdict::Ok, format!("{set} settings differ from their defaults"))];
     let warning = |detail: String| Check::new(WHAT, Verdict::Warning, detail);
     checks.extend(config.warnings().iter().cloned().map(warning));
-    checks.extend(config.without_effect().iter().map(|setting| warning(setting.to_string())));
     checks
 }
 

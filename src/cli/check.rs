@@ -7,7 +7,7 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{ContentArrangement, Table};
 
 use crate::app::checks::{self, Depth, Verdict};
-use crate::config::{Config, Effect};
+use crate::config::Config;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -38,13 +38,9 @@ impl Check {
 }
 
 fn settings(config: &Config) -> Table {
-    let mut table = table(["setting", "value", "from", "effect"]);
+    let mut table = table(["setting", "value", "from"]);
     for setting in config.settings() {
-        let effect = match setting.effect {
-            Effect::Now => String::new(),
-            Effect::Later(waits_for) => format!("none yet: waits for {waits_for}"),
-        };
-        table.add_row([setting.name, &setting.value, &setting.source.to_string(), &effect]);
+        table.add_row([setting.name, &setting.value, &setting.source.to_string()]);
     }
     table
 }

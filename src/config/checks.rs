@@ -1,7 +1,7 @@
 //! What no single setting shows: settings that contradict each other, and those that are legal
 //! together but likely not meant.
 
-use super::{Config, Provider};
+use super::{ArchiveBackend, Config, Provider};
 
 /// What was found, and the settings it is about.
 pub(super) struct Finding {
@@ -11,11 +11,16 @@ pub(super) struct Finding {
 
 /// Settings that can't hold at once.
 pub(super) fn contradictions(config: &Config) -> Vec<Finding> {
-    let mut contradictions: Vec<_> =
-        [buffer_within_window(config), layers_within_budget(config), thresholds_in_order(config)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let mut contradictions: Vec<_> = [
+        buffer_within_window(config),
+        layers_within_budget(config),
+        thresholds_in_order(config),
+        archive_has_a_server(config),
+        chunks_go_on(config),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     contradictions.extend(shares_of_a_window(config));
     contradictions.extend(provider_has_what_it_needs(config));
     contradictions
@@ -111,6 +116,31 @@ fn thresholds_in_order(config: &Config) -> Option<Finding> {
             "CONTEXT_MIN_PRIORITY_THRESHOLD is {least} and CONTEXT_HIGH_PRIORITY_THRESHOLD \
              {high}, so elements between them would have to be both in the prompt and left out: \
              lower the first, or raise the second"
+        ),
+    })
+}
+
+fn archive_has_a_server(config: &Config) -> Option<Finding> {
+    let archive = &config.archive;
+    let is_missing =
+        archive.archive_backend == ArchiveBackend::Chroma && archive.chroma_url.is_none();
+    is_missing.then(|| Finding {
+        names: &["ARCHIVE_BACKEND", "CHROMA_URL"],
+        text:
+            "ARCHIVE_BACKEND is chroma, and CHROMA_URL is unset: set it to the ChromaDB server's \
+               URL, such as http://127.0.0.1:8001"
+                .to_owned(),
+    })
+}
+
+fn chunks_go_on(config: &Config) -> Option<Finding> {
+    let archive = &config.archive;
+    let (chunk, overlap) = (archive.archive_chunk_characters, archive.archive_chunk_overlap);
+    (2 * overlap >= chunk).then(|| Finding {
+        names: &["ARCHIVE_CHUNK_CHARACTERS", "ARCHIVE_CHUNK_OVERLAP"],
+        text: format!(
+            "ARCHIVE_CHUNK_OVERLAP is {overlap}, half of ARCHIVE_CHUNK_CHARACTERS, {chunk}, or \
+             more: lower the overlap, or raise the chunk"
         ),
     })
 }

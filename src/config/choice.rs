@@ -53,6 +53,24 @@ macro_rules! choices {
 }
 
 choices! {
+    /// Where the archive is.
+    ArchiveBackend {
+        /// A file of this server's.
+        Embedded = "embedded",
+        /// A ChromaDB server.
+        Chroma = "chroma",
+        /// Nowhere.
+        Off = "off",
+    }
+
+    /// The header in which a token goes to a ChromaDB server.
+    TokenHeader {
+        /// `Authorization: Bearer …`.
+        Authorization = "authorization",
+        /// `X-Chroma-Token: …`.
+        XChromaToken = "x-chroma-token",
+    }
+
     /// Whether flash attention computes.
     FlashAttention {
         /// On where layers are on a GPU; elsewhere as suits the requests.

@@ -49,8 +49,8 @@ section! {
     /// receipt. Nothing is cut off.
     context_assembly_timeout: u64 = 100, within(10, 10_000);
 
-    /// Whether passages of the archive are looked up for the prompt.
-    context_enable_rag: bool = true, waits_for("the archive");
+    /// Whether story requests may have passages of the archive looked up for the prompt.
+    context_enable_rag: bool = true;
 
     /// Whether receipts are kept in the database, so that they can be asked for by id.
     context_enable_monitoring: bool = true;

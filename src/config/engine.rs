@@ -100,7 +100,7 @@ section! {
 }
 
 /// A user name would come with a password, and this value is shown; `HF_TOKEN` is not.
-fn is_web_address(url: &str) -> bool {
+pub(super) fn is_web_address(url: &str) -> bool {
     let rest = url.strip_prefix("https://");
     let rest = rest.or_else(|| url.strip_prefix("http://"));
     let unfit = |c: char| c.is_whitespace() || c == '@';

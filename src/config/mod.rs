@@ -4,8 +4,6 @@
 //! that declaration. This is the only room that reads the process environment. It never opens
 //! what a path names: whoever uses a file reports that it is missing.
 
-use std::fmt;
-
 mod account;
 mod agents;
 mod archive;
@@ -40,15 +38,15 @@ pub use agents::Agents;
 pub use archive::Archive;
 pub use chat::Chat;
 pub use choice::{
-    AllocationMode, DistillationMethod, FlashAttention, JwtAlgorithm, LogFormat, LogLevel,
-    OverflowStrategy, Provider, TokenizerChoice,
+    AllocationMode, ArchiveBackend, DistillationMethod, FlashAttention, JwtAlgorithm, LogFormat,
+    LogLevel, OverflowStrategy, Provider, TokenHeader, TokenizerChoice,
 };
 pub use companion::Companion;
 pub use context::Context;
 pub use distillation::Distillation;
 pub use engine::Engine;
 pub use faults::{ConfigFault, ConfigFaults};
-pub use registry::{Effect, registry};
+pub use registry::registry;
 pub use remote::Remote;
 pub use server::Server;
 pub use sources::{Source, Sources};
@@ -80,24 +78,8 @@ pub struct SettingInUse {
     /// As `.env` would write it; empty when unset, `****` for a secret.
     pub value: String,
     pub source: Source,
-    pub effect: Effect,
     /// Whether the value is the default, whoever set it.
     pub is_default: bool,
-}
-
-/// A setting that somebody set, but that changes nothing yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WithoutEffect {
-    pub name: &'static str,
-    pub source: Source,
-    pub waits_for: &'static str,
-}
-
-impl fmt::Display for WithoutEffect {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, source, waits_for } = self;
-        write!(formatter, "{name} ({source}) has no effect yet: it waits for {waits_for}")
-    }
 }
 
 impl Config {
@@ -121,20 +103,6 @@ impl Config {
     /// Every setting with its value and where it came from, in the order of the documents.
     pub fn settings(&self) -> impl Iterator<Item = &SettingInUse> {
         self.in_use.iter()
-    }
-
-    /// What somebody set and that changes nothing yet. Legal, but never silent.
-    pub fn without_effect(&self) -> Vec<WithoutEffect> {
-        let set = self.in_use.iter().filter(|setting| setting.source != Source::Default);
-        set.filter_map(|setting| match setting.effect {
-            Effect::Now => None,
-            Effect::Later(waits_for) => Some(WithoutEffect {
-                name: setting.name,
-                source: setting.source.clone(),
-                waits_for,
-            }),
-        })
-        .collect()
     }
 
     /// What is legal and yet likely not meant: a typo in `.env`, or settings that disagree.

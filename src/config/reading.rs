@@ -72,7 +72,6 @@ impl Visitor for Reading {
             name: &setting.name,
             value: value.show(),
             source,
-            effect: setting.effect,
             is_default,
         });
         value

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::registry::{Effect, Registry, SectionEntry, Setting, registry};
+use super::registry::{Registry, SectionEntry, Setting, registry};
 use super::value::Kind;
 
 const INTRODUCTION: &str = "\
@@ -36,7 +36,6 @@ llm_n_ctx = 8192
 - An optional setting left empty in the environment or in `.env` counts as not set there. On the command line and in `rhapsode.toml`, empty unsets it.
 - In `.env`, quote values that hold spaces, and use single quotes where they hold `$` or `\\`: outside them `$NAME` stands for the environment's `NAME`.
 - true/false may also be written 1/0, yes/no or on/off. Sizes in bytes take plain numbers or units: KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (powers of 1024). Words are taken in any case.
-- A setting marked *no effect yet* is read and checked, but what it governs isn't there. Setting it does no harm, and `rhapsode check` says so.
 
 Rules between settings: `CONTEXT_BUFFER_TOKENS` is less than `CONTEXT_MAX_TOKENS`; the five `CONTEXT_LAYER_*_TOKENS` together are at most `CONTEXT_MAX_TOKENS` − `CONTEXT_BUFFER_TOKENS`; `CONTEXT_MIN_PRIORITY_THRESHOLD` is at most `CONTEXT_HIGH_PRIORITY_THRESHOLD`.
 ";
@@ -56,10 +55,7 @@ pub fn configuration_md() -> String {
         document
             .push_str("| Setting | Type | Default | Range | Meaning |\n|---|---|---|---|---|\n");
         for setting in registry().of_section(section) {
-            let mut text = meaning(setting);
-            if let Effect::Later(what) = setting.effect {
-                let _ = write!(text, " *No effect yet: waits for {what}.*");
-            }
+            let text = meaning(setting);
             let cells = [
                 format!("`{}`", setting.name),
                 setting.kind.noun().to_owned(),
@@ -81,10 +77,7 @@ pub fn env_example() -> String {
         let heading = wrapped(&section.about.replace('`', ""));
         let _ = write!(document, "\n\n# ---- {} ----\n{heading}", section.key);
         for setting in registry().of_section(section) {
-            let mut text = meaning(setting);
-            if let Effect::Later(what) = setting.effect {
-                let _ = write!(text, " No effect yet: waits for {what}.");
-            }
+            let text = meaning(setting);
             let mut text = text.replace('`', "");
             let range = range_cell(setting).replace('`', "");
             if !range.is_empty() {

@@ -1,6 +1,5 @@
 //! What can be set: names, aliases, kinds, defaults, ranges, meanings. Knows no values in use.
 
-use std::fmt;
 use std::sync::LazyLock;
 
 use super::Config;
@@ -39,28 +38,10 @@ pub struct Setting {
     pub default: String,
     /// Whether it may stay unset.
     pub optional: bool,
-    pub effect: Effect,
     pub least: Option<String>,
     pub most: Option<String>,
     /// Demands beyond kind and range.
     pub shape: Option<&'static str>,
-}
-
-/// Whether a setting changes anything today.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    Now,
-    /// Read and checked, but without effect until this exists.
-    Later(&'static str),
-}
-
-impl fmt::Display for Effect {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Now => formatter.write_str("now"),
-            Self::Later(what) => write!(formatter, "no effect yet: waits for {what}"),
-        }
-    }
 }
 
 impl Registry {
@@ -110,7 +91,6 @@ impl Visitor for Registry {
             kind: T::KIND,
             default: declared.default.show(),
             optional: T::OPTIONAL,
-            effect: declared.effect,
             least: declared.least.map(|least| format!("{least:?}")),
             most: declared.most.map(|most| format!("{most:?}")),
             shape: declared.shape.map(|(expected, _)| expected),

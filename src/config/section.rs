@@ -2,7 +2,6 @@
 //! into what a [`Visitor`] sees: the registry lists it, the reading fills it. So the field, the
 //! check, the default and the documents can't drift apart.
 
-use super::registry::Effect;
 use super::value::Value;
 
 /// A part of the settings: a field of `Config`, a table of `rhapsode.toml`, a heading.
@@ -30,7 +29,6 @@ pub(super) struct Declared<T: Value> {
     pub(super) most: Option<T::Bound>,
     pub(super) shape: Option<Shape>,
     pub(super) aliases: &'static [&'static str],
-    pub(super) effect: Effect,
 }
 
 /// A demand that is no range: what to say of it, and whether a text meets it. Never asked about
@@ -39,16 +37,7 @@ pub(super) type Shape = (&'static str, fn(&str) -> bool);
 
 impl<T: Value> Declared<T> {
     pub(super) fn new(field: &'static str, doc: &'static str, default: T) -> Self {
-        Self {
-            field,
-            doc,
-            default,
-            least: None,
-            most: None,
-            shape: None,
-            aliases: &[],
-            effect: Effect::Now,
-        }
+        Self { field, doc, default, least: None, most: None, shape: None, aliases: &[] }
     }
 
     /// The setting's name: the field's, in upper case.
@@ -72,11 +61,6 @@ impl<T: Value> Declared<T> {
     /// Names of other contracts that mean the same.
     pub(super) fn also(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
-    }
-
-    /// Nothing reads this setting yet.
-    pub(super) fn waits_for(self, what: &'static str) -> Self {
-        Self { effect: Effect::Later(what), ..self }
     }
 
     /// The value a text stands for, if it is legal here.

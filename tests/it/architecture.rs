@@ -8,10 +8,10 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["http"],
     &["companion"],
-    &["story", "chat", "account"],
+    &["story", "chat", "account", "archive"],
     &["receipts"],
     &["agents", "memory", "persona"],
-    &["context", "distil", "emotion"],
+    &["context", "distil", "emotion", "retrieval"],
     &["engine", "embedding", "models", "prompts", "tokens", "store"],
     &["config", "telemetry", "metrics"],
     &["ids"],
@@ -26,7 +26,19 @@ const TECHNOLOGIES: &[(&str, &[&str])] = &[
     ("llguidance", &["engine/llama"]),
     ("minijinja", &["prompts"]),
     ("minijinja_contrib", &["prompts"]),
-    ("rusqlite", &["store", "receipts", "distil", "memory", "account", "persona", "companion"]),
+    (
+        "rusqlite",
+        &[
+            "store",
+            "receipts",
+            "distil",
+            "memory",
+            "account",
+            "persona",
+            "companion",
+            "archive/embedded",
+        ],
+    ),
     ("argon2", &["account"]),
     ("bcrypt", &["account"]),
     ("jsonwebtoken", &["account"]),
@@ -40,12 +52,17 @@ const TECHNOLOGIES: &[(&str, &[&str])] = &[
     ("candle_nn", &["embedding"]),
     ("candle_transformers", &["embedding"]),
     ("tiktoken_rs", &["tokens"]),
-    ("hashbrown", &["memory/recall"]),
-    ("pulp", &["memory/recall"]),
-    ("rust_stemmers", &["memory/recall"]),
+    ("hashbrown", &["retrieval"]),
+    ("pulp", &["retrieval"]),
+    ("rust_stemmers", &["retrieval"]),
+    ("chromadb", &["archive/chroma"]),
+    ("rbook", &["archive/reading"]),
+    ("html2text", &["archive/reading"]),
+    ("chardetng", &["archive/reading"]),
+    ("infer", &["archive/reading"]),
     ("clap", &["cli", "main"]),
     ("prometheus", &["metrics"]),
-    ("reqwest", &["models", "engine/remote"]),
+    ("reqwest", &["models", "engine/remote", "archive/chroma"]),
     ("sse_stream", &["engine/remote"]),
 ];
 
@@ -138,16 +155,14 @@ fn every_file_says_what_it_owns() {
 }
 
 #[test]
-fn a_setting_that_claims_an_effect_is_used() {
+fn every_setting_is_used() {
     let used: String = source_files()
         .into_iter()
         .filter(|(file, _)| room(file) != "config")
         .map(|(_, source)| source)
         .collect();
     for setting in &rhapsode::config::registry().settings {
-        if setting.effect == rhapsode::config::Effect::Now {
-            let field = format!(".{}", setting.name.to_lowercase());
-            assert!(used.contains(&field), "{} is read nowhere", setting.name);
-        }
+        let field = format!(".{}", setting.name.to_lowercase());
+        assert!(used.contains(&field), "{} is read nowhere", setting.name);
     }
 }

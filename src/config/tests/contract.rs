@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 
 use super::in_use;
 use crate::config::{
-    AllocationMode, Config, ConfigFault, ConfigFaults, Effect, Kind, OverflowStrategy, Source,
-    registry,
+    AllocationMode, Config, ConfigFault, ConfigFaults, Kind, OverflowStrategy, Source, registry,
 };
 
 /// The names that existing `.env` files hold: name, default, least, most. 88, and
@@ -168,6 +167,15 @@ LLM_CONNECT_TIMEOUT_SECONDS | 10 | 1 | 600
 LLM_FIRST_TOKEN_TIMEOUT_SECONDS | 300 | 1 | 86400
 LLM_STALL_TIMEOUT_SECONDS | 60 | 1 | 86400
 LLM_RETRIES | 4 | 0 | 20
+ARCHIVE_BACKEND | embedded | |
+ARCHIVE_CHUNK_CHARACTERS | 1000 | 200 | 8000
+ARCHIVE_CHUNK_OVERLAP | 200 | 0 | 4000
+ARCHIVE_MAX_FILE_BYTES | 20MiB | 1KiB | 1GiB
+CHROMA_URL | | |
+CHROMA_TENANT | default_tenant | |
+CHROMA_DATABASE | default_database | |
+CHROMA_TOKEN | | |
+CHROMA_TOKEN_HEADER | authorization | |
 ";
 
 /// Rows of name, default, least, most.
@@ -206,7 +214,6 @@ fn defaults_are_typed() {
     assert_eq!(config.context.context_overflow_strategy, OverflowStrategy::Reallocate);
     assert!(config.settings().all(|s| s.is_default && s.source == Source::Default));
     assert!(config.warnings().is_empty(), "{:?}", config.warnings());
-    assert!(config.without_effect().is_empty());
 }
 
 #[test]
@@ -248,14 +255,5 @@ fn beyond(bound: &str, step: i8, kind: Kind) -> String {
         Kind::Bytes if step < 0 => "1023".to_owned(),
         Kind::Bytes => "1073741825".to_owned(),
         _ => (bound.parse::<i64>().unwrap() + i64::from(step)).to_string(),
-    }
-}
-
-#[test]
-fn effects_are_as_promised() {
-    for setting in &registry().settings {
-        let name = setting.name.as_str();
-        let waits = setting.section == "archive" || name == "CONTEXT_ENABLE_RAG";
-        assert_eq!(setting.effect != Effect::Now, waits, "{name}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::files;
 use crate::config::reference::{configuration_md, env_example};
-use crate::config::{Effect, Source, registry};
+use crate::config::{Source, registry};
 
 #[test]
 fn the_env_example_read_back_gives_the_defaults() {
@@ -31,8 +31,6 @@ fn the_configuration_document_has_one_row_a_setting() {
     for (row, setting) in rows.iter().zip(&registry().settings) {
         assert!(row.starts_with(&format!("| `{}` |", setting.name)), "{row}");
         assert_eq!(row.replace("\\|", "").matches('|').count(), 6, "{row}");
-        let waits = row.contains("*No effect yet: waits for ");
-        assert_eq!(waits, setting.effect != Effect::Now, "{row}");
     }
     assert!(document.contains("Also: `API_HOST`, `FASTAPI_HOST`."));
 }

@@ -130,17 +130,3 @@ fn a_secret_is_shown_nowhere() {
     let shown = format!("{faults} {faults:?}");
     assert!(shown.contains("HF_TOKEN") && !shown.contains("hunter"), "{shown}");
 }
-
-#[test]
-fn what_is_set_without_effect_is_listed() {
-    let files = files().dotenv("RAG_DEFAULT_TEMPERATURE=0.5\nPORT=1\nCONTEXT_ENABLE_RAG=false");
-    let listed = files.load().without_effect();
-    let listed: Vec<_> = listed.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        listed,
-        [
-            "CONTEXT_ENABLE_RAG (.env) has no effect yet: it waits for the archive",
-            "RAG_DEFAULT_TEMPERATURE (.env) has no effect yet: it waits for the archive",
-        ]
-    );
-}

@@ -10,19 +10,16 @@
 //! Vectors are kept in 16 bits a component, and a search is exact on them: a first pass reads half
 //! the bits and bounds its error, and everything that could be among the best is scored in full.
 
+mod asking;
 mod emotion;
-mod lexicon;
 mod named;
 mod search;
-mod stop_words;
 #[cfg(test)]
 mod tests;
-mod vectors;
-mod words;
 
-use lexicon::Lexicon;
 pub use named::without_names;
-use vectors::Vectors;
+
+use crate::retrieval::{Lexicon, Vectors, grow, terms};
 
 /// An index over the messages of one talk, the oldest first. Cheap to create.
 #[derive(Debug)]
@@ -119,14 +116,14 @@ impl Index {
 
     /// Adds the next message of the path.
     pub fn push(&mut self, entry: &Entry) {
-        self.lexicon.push(words::terms(entry.text));
+        self.lexicon.push(terms(entry.text));
         self.vectors.push(entry.vector, entry.window);
         grow(&mut self.marks);
         let mark = Mark {
             importance: held_to_range(entry.importance),
             speaker: self.speaker(entry.speaker),
             emotion: entry.emotion,
-            asking: words::asking(entry.text),
+            asking: asking::asking(entry.text),
         };
         self.marks.push(mark);
     }
@@ -188,15 +185,4 @@ const MOST_SPEAKERS: usize = 1_000;
 
 fn held_to_range(importance: f32) -> f32 {
     if importance.is_nan() { 0.0 } else { importance.clamp(0.0, 1.0) }
-}
-
-/// Makes room for one more, at little cost in memory: lists here are long and live long.
-fn grow<T>(list: &mut Vec<T>) {
-    grow_by(list, 1);
-}
-
-fn grow_by<T>(list: &mut Vec<T>, more: usize) {
-    if list.capacity() - list.len() < more {
-        list.reserve_exact(more.max(list.len() / 8));
-    }
 }

@@ -4,7 +4,7 @@
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::stop_words::is_stop_word;
+use crate::retrieval::is_stop_word;
 
 /// A part of a full name is looked for by itself from so many letters on: "de" is no name.
 const SHORTEST_PART: usize = 3;

@@ -16,7 +16,7 @@ const MOST_DIMENSIONS: usize = 250_000;
 const ROUNDING: f32 = 1e-5;
 
 #[derive(Debug)]
-pub(super) struct Vectors {
+pub struct Vectors {
     dimensions: usize,
     upper: Vec<i8>,
     lower: Vec<i8>,
@@ -28,16 +28,16 @@ pub(super) struct Vectors {
 }
 
 /// A query in whole numbers.
-pub(super) struct QueryVector(Vec<i16>);
+pub struct QueryVector(Vec<i16>);
 
 impl Vectors {
-    pub(super) fn new(dimensions: usize) -> Self {
+    pub fn new(dimensions: usize) -> Self {
         let dimensions = if dimensions <= MOST_DIMENSIONS { dimensions } else { 0 };
         let (upper, lower, scales) = (Vec::new(), Vec::new(), Vec::new());
         Self { dimensions, upper, lower, scales, longest_lower: 0.0 }
     }
 
-    pub(super) fn push(&mut self, turn: Option<&[f32]>, window: Option<&[f32]>) {
+    pub fn push(&mut self, turn: Option<&[f32]>, window: Option<&[f32]>) {
         let row = self.scales.len();
         grow(&mut self.scales);
         self.scales.push(0.0);
@@ -50,7 +50,7 @@ impl Vectors {
 
     /// Stores the mean of the two, as its product with a query is the mean of both products; or the
     /// one that there is.
-    pub(super) fn set(&mut self, row: usize, turn: Option<&[f32]>, window: Option<&[f32]>) {
+    pub fn set(&mut self, row: usize, turn: Option<&[f32]>, window: Option<&[f32]>) {
         if row >= self.scales.len() {
             return;
         }
@@ -78,24 +78,24 @@ impl Vectors {
         self.longest_lower = self.longest_lower.max(as_f32(squares.sqrt()) * scale);
     }
 
-    pub(super) fn has(&self, row: usize) -> bool {
+    pub fn has(&self, row: usize) -> bool {
         self.scales.get(row).is_some_and(|scale| *scale > 0.0)
     }
 
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub fn truncate(&mut self, len: usize) {
         self.scales.truncate(len);
         self.upper.truncate(len * self.dimensions);
         self.lower.truncate(len * self.dimensions);
     }
 
-    pub(super) fn query(&self, vector: Option<&[f32]>) -> Option<QueryVector> {
+    pub fn query(&self, vector: Option<&[f32]>) -> Option<QueryVector> {
         let unit = self.unit(vector)?;
         Some(QueryVector(unit.iter().map(|component| whole(component * QUERY_LENGTH)).collect()))
     }
 
     /// Cosines with the first `upto` entries, read from the upper halves; 0 for those without a
     /// vector.
-    pub(super) fn nearly(&self, query: &QueryVector, upto: usize) -> Vec<f32> {
+    pub fn nearly(&self, query: &QueryVector, upto: usize) -> Vec<f32> {
         let mut cosines = vec![0.0; upto];
         with_best_instructions(|| {
             let rows = self.upper.chunks_exact(self.dimensions).zip(&self.scales);
@@ -107,13 +107,13 @@ impl Vectors {
     }
 
     /// How far a cosine of [`nearly`](Self::nearly) can be from that of [`exactly`](Self::exactly).
-    pub(super) fn error(&self, query: &QueryVector) -> f32 {
+    pub fn error(&self, query: &QueryVector) -> f32 {
         let squares: f64 = query.0.iter().map(|component| f64::from(*component).powi(2)).sum();
         as_f32(squares.sqrt()) * self.longest_lower + ROUNDING
     }
 
     /// The cosine with one entry; 0 without a vector.
-    pub(super) fn exactly(&self, query: &QueryVector, row: usize) -> f32 {
+    pub fn exactly(&self, query: &QueryVector, row: usize) -> f32 {
         let cells = row * self.dimensions..(row + 1) * self.dimensions;
         let (upper, lower) = with_best_instructions(|| {
             (dot(&query.0, &self.upper[cells.clone()]), dot(&query.0, &self.lower[cells]))
@@ -123,7 +123,7 @@ impl Vectors {
     }
 
     /// The heap memory it takes.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.upper.capacity() + self.lower.capacity() + self.scales.capacity() * size_of::<f32>()
     }
 

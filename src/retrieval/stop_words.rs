@@ -154,7 +154,7 @@ const STOP_WORDS: &[&str] = &[
 ];
 
 /// Expects a word in lower case, without its ending; an empty one says nothing either.
-pub(super) fn is_stop_word(word: &str) -> bool {
+pub fn is_stop_word(word: &str) -> bool {
     word.is_empty() || SORTED.binary_search(&word).is_ok()
 }
 

@@ -19,7 +19,7 @@ const B: f32 = 0.4;
 const MOST_TERMS: usize = 48;
 
 #[derive(Debug, Default)]
-pub(super) struct Lexicon {
+pub struct Lexicon {
     hasher: RandomState,
     /// Numbers of terms, found by their spelling.
     table: HashTable<u32>,
@@ -90,7 +90,7 @@ impl Postings {
 }
 
 impl Lexicon {
-    pub(super) fn push(&mut self, terms: Vec<String>) {
+    pub fn push(&mut self, terms: Vec<String>) {
         // An index of four billion entries fits no memory.
         let position = u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
         grow(&mut self.lengths);
@@ -123,7 +123,7 @@ impl Lexicon {
         self.table.find(self.hasher.hash_one(term), is).map(|&number| number as usize)
     }
 
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub fn truncate(&mut self, len: usize) {
         if len >= self.lengths.len() {
             return;
         }
@@ -141,7 +141,7 @@ impl Lexicon {
     }
 
     /// What BM25 needs to score the first `upto` entries.
-    pub(super) fn look_up(&self, terms: &[String], upto: usize) -> Found<'_> {
+    pub fn look_up(&self, terms: &[String], upto: usize) -> Found<'_> {
         let lengths = &self.lengths[..upto];
         let total: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
         let mean_length = (total as f32 / upto.max(1) as f32).max(1.0);
@@ -170,7 +170,7 @@ impl Lexicon {
     }
 
     /// The heap memory it takes.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let lists = self.postings.iter().map(|postings| match postings {
             Postings::One(_) => 0,
             Postings::Many(postings) => postings.capacity() * size_of::<Posting>(),
@@ -186,7 +186,7 @@ impl Lexicon {
 }
 
 /// The terms of a query, with the entries that hold them.
-pub(super) struct Found<'a> {
+pub struct Found<'a> {
     /// Where a term stands, and how much it says.
     terms: Vec<(&'a [Posting], f32)>,
     lengths: &'a [u32],
@@ -195,7 +195,7 @@ pub(super) struct Found<'a> {
 
 impl Found<'_> {
     /// BM25 of all entries.
-    pub(super) fn scores(&self) -> Vec<f32> {
+    pub fn scores(&self) -> Vec<f32> {
         let mut scores = vec![0.0; self.lengths.len()];
         for (postings, idf) in &self.terms {
             for posting in *postings {
@@ -206,7 +206,7 @@ impl Found<'_> {
     }
 
     /// BM25 of one entry.
-    pub(super) fn score(&self, position: usize) -> f32 {
+    pub fn score(&self, position: usize) -> f32 {
         let share = |(postings, idf): &(&[Posting], f32)| {
             let found = postings.binary_search_by_key(&position, |other| other.position as usize);
             found.map_or(0.0, |place| self.share(postings[place], *idf))
