@@ -2,6 +2,7 @@
 //! calls one thing, and maps.
 
 mod answer;
+mod archive;
 mod auth;
 mod client;
 mod companion;
@@ -43,6 +44,7 @@ pub use self::routes::{story_jobs, story_path};
 pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
 use crate::account::Accounts;
+use crate::archive::Archive;
 use crate::chat::ChatService;
 use crate::companion::Companions;
 use crate::embedding::Embedder;
@@ -69,6 +71,8 @@ pub struct AppState {
     pub companions: Option<Companions>,
     /// `None` without a database.
     pub accounts: Option<Accounts>,
+    /// `None` where it is off.
+    pub archive: Option<Archive>,
     pub limits: Limits,
     pub token_limits: Arc<TokenLimits>,
     pub lifecycle: Lifecycle,

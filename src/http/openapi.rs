@@ -7,7 +7,6 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::error::Style;
-use super::memory;
 use super::routes::{Access, Endpoint, endpoints};
 use super::wire::TYPES;
 
@@ -56,16 +55,15 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
         Some(schema) if schema.get("$ref").is_some() => schema.clone(),
         _ => json!({ "$ref": format!("#/components/schemas/{name}") }),
     };
-    let more = memory::documentation(endpoint.method, endpoint.path);
-    let content_type = if more.answers_lines { LINES } else { "application/json" };
+    let content_type = if endpoint.answers_lines { LINES } else { "application/json" };
     let mut content = json!({ content_type: { "schema": schema(endpoint.response) } });
     if let Some(events) = endpoint.events {
         content["text/event-stream"] = json!({ "schema": schema(events) });
     }
-    if !more.answers_files.is_empty() {
-        content = more.answers_files.iter().map(|it| ((*it).to_owned(), file())).collect();
+    if !endpoint.answers_files.is_empty() {
+        content = endpoint.answers_files.iter().map(|it| ((*it).to_owned(), file())).collect();
     }
-    let status = more.status.to_string();
+    let status = endpoint.status.to_string();
     let mut responses = json!({ status: { "description": endpoint.summary, "content": content } });
     for status in errors(endpoint) {
         responses[status.to_string()] = error_response(status, endpoint.style, &schema);
@@ -77,12 +75,12 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
         "responses": responses,
         "security": security(endpoint.access()),
     });
-    if let Some(request) = endpoint.request.filter(|_| more.takes_lines) {
+    if let Some(request) = endpoint.request.filter(|_| endpoint.takes_lines) {
         let content = json!({ LINES: { "schema": schema(request) } });
         operation["requestBody"] = json!({ "required": true, "content": content });
-    } else if let Some(request) = endpoint.request.filter(|_| !more.takes_files.is_empty()) {
+    } else if let Some(request) = endpoint.request.filter(|_| !endpoint.takes_files.is_empty()) {
         let mut content = json!({ "multipart/form-data": { "schema": schema(request) } });
-        for content_type in more.takes_files {
+        for content_type in endpoint.takes_files {
             content[*content_type] = file();
         }
         operation["requestBody"] = json!({ "required": true, "content": content });
@@ -91,6 +89,10 @@ fn operation(endpoint: &Endpoint, named: &Map<String, Value>) -> Value {
             "required": true,
             "content": { "application/json": { "schema": schema(request) } },
         });
+        if let Some(form) = endpoint.form {
+            let form = json!({ "schema": schema(form) });
+            operation["requestBody"]["content"]["multipart/form-data"] = form;
+        }
         if let Some(example) = endpoint.example.and_then(|text| Value::from_str(text).ok()) {
             operation["requestBody"]["content"]["application/json"]["example"] = example;
         }
@@ -176,7 +178,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
             json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
         })
         .collect();
-    for parameter in memory::documentation(endpoint.method, endpoint.path).query {
+    for parameter in endpoint.query {
         parameters.push(json!({
             "name": parameter.name,
             "in": "query",

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::archive::wire as archive;
 use super::auth::wire as auth;
 use super::companion::wire as companion;
 use super::error::{ApiError, DATA};
@@ -106,6 +107,18 @@ macro_rules! named {
 
 /// Every type that clients send or receive, by the name its file in `schemas/` has.
 pub(super) const TYPES: &[NamedSchema] = named![
+    "ArchiveDocumentDeleted" => archive::ArchiveDocumentDeleted,
+    "ArchiveDocumentView" => archive::ArchiveDocumentView,
+    "ArchiveDocuments" => archive::ArchiveDocuments,
+    "ArchiveDocumentsForm" => archive::ArchiveDocumentsForm,
+    "ArchiveDocumentsRequest" => archive::ArchiveDocumentsRequest,
+    "ArchiveDocumentsResponse" => archive::ArchiveDocumentsResponse,
+    "ArchiveFileContent" => archive::ArchiveFileContent,
+    "ArchiveFiles" => archive::ArchiveFiles,
+    "ArchiveIngestEvent" => archive::ArchiveIngestEvent,
+    "ArchiveSearchRequest" => archive::ArchiveSearchRequest,
+    "ArchiveSearchResponse" => archive::ArchiveSearchResponse,
+    "ArchiveStats" => archive::ArchiveStats,
     "AccountDeletion" => companion::AccountDeletion,
     "ActiveSessions" => visits::ActiveSessions,
     "CompanionMessageEvent" => companion::SpokenEvent<companion::CompanionMessageResponse>,

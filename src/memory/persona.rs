@@ -8,6 +8,7 @@ use text_splitter::{ChunkConfig, TextSplitter};
 
 use super::SessionId;
 use super::rows;
+use crate::retrieval::{bytes, floats};
 use crate::store::StoreError;
 
 /// Characters of a piece, and how many of them it shares with the next.
@@ -91,7 +92,7 @@ pub(super) fn set_vector(
     connection.execute(
         "UPDATE persona_chunks SET embedder = ?4, vector = ?5
          WHERE session = ?1 AND position = ?2 AND text = ?3",
-        params![session.0, position, text, embedder, rows::bytes(vector)],
+        params![session.0, position, text, embedder, bytes(vector)],
     )?;
     Ok(())
 }
@@ -110,7 +111,7 @@ pub(super) fn nearest(
     )?;
     let rows = statement.query_map(params![session.0, embedder], |row| {
         let bytes: Vec<u8> = row.get(2)?;
-        let likeness: f32 = rows::floats(&bytes).iter().zip(vector).map(|(a, b)| a * b).sum();
+        let likeness: f32 = floats(&bytes).iter().zip(vector).map(|(a, b)| a * b).sum();
         Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, likeness))
     })?;
     let mut pieces: Vec<_> = rows.collect::<Result<_, _>>()?;

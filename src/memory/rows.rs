@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use half::f16;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::history::{Hash, Role, Said};
 use super::{MessageId, SessionId};
 use crate::emotion::Emotion;
+use crate::retrieval::{bytes, floats};
 use crate::store::StoreError;
 
 /// A session's own row.
@@ -541,16 +541,6 @@ pub(super) fn has_vectors(connection: &Connection, id: MessageId) -> Result<bool
     let mut statement =
         connection.prepare_cached("SELECT 1 FROM messages WHERE id = ?1 AND has_vectors")?;
     Ok(statement.exists([id.0])?)
-}
-
-/// Half precision: a cosine differs in the fourth place, and a talk takes half the disk.
-pub(super) fn bytes(vector: &[f32]) -> Vec<u8> {
-    vector.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
-}
-
-pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
-    let (values, _) = bytes.as_chunks::<2>();
-    values.iter().map(|value| f16::from_le_bytes(*value).to_f32()).collect()
 }
 
 /// SQLite's integers are signed.

@@ -140,6 +140,15 @@ impl Lexicon {
         self.lengths.truncate(len);
     }
 
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
     /// What BM25 needs to score the first `upto` entries.
     pub fn look_up(&self, terms: &[String], upto: usize) -> Found<'_> {
         let lengths = &self.lengths[..upto];

@@ -10,8 +10,8 @@ mod words;
 pub use lexicon::{Found, Lexicon};
 pub use scores::{Range, first_by};
 pub use stop_words::is_stop_word;
-pub use vectors::{QueryVector, Vectors};
-pub use words::terms;
+pub use vectors::{QueryVector, Vectors, bytes, floats};
+pub use words::{placed_terms, terms};
 
 /// Makes room for one more, at little cost in memory: lists here are long and live long.
 pub fn grow<T>(list: &mut Vec<T>) {

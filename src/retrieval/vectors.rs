@@ -3,6 +3,8 @@
 //! same on every processor; the lower halves' share is at most |query| · |lower| (Cauchy and
 //! Schwarz), which bounds the error of the first pass.
 
+use half::f16;
+
 use super::{grow, grow_by};
 
 /// The largest component in whole numbers: 127 in the upper half, nothing in the lower.
@@ -135,6 +137,17 @@ impl Vectors {
         let sound = length > f64::from(f32::MIN_POSITIVE) && length.is_finite();
         sound.then(|| vector.iter().map(|&x| f64::from(x) / length).collect())
     }
+}
+
+/// A vector as it is stored: in half precision, as a cosine then differs in the fourth place only.
+pub fn bytes(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
+}
+
+/// What [`bytes`] stored.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    let (values, _) = bytes.as_chunks::<2>();
+    values.iter().map(|value| f16::from_le_bytes(*value).to_f32()).collect()
 }
 
 /// Runs a loop with this processor's wider instructions (AVX2), in builds for any processor, too.

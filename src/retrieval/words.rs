@@ -1,6 +1,8 @@
 //! Texts as terms: words by Unicode's rules, in lower case, without those that say nothing, English
 //! ones cut to their stems.
 
+use std::ops::Range;
+
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -11,8 +13,14 @@ const LONGEST: usize = 48;
 
 /// The terms of a text, in its order, with repetitions.
 pub fn terms(text: &str) -> Vec<String> {
+    placed_terms(text).map(|(_, term)| term).collect()
+}
+
+/// The terms of a text and where their words stand, in bytes.
+pub fn placed_terms(text: &str) -> impl Iterator<Item = (Range<usize>, String)> {
     let stemmer = Stemmer::create(Algorithm::English);
-    text.unicode_words().filter_map(|word| term(word, &stemmer)).collect()
+    text.unicode_word_indices()
+        .filter_map(move |(start, word)| Some((start..start + word.len(), term(word, &stemmer)?)))
 }
 
 fn term(word: &str, stemmer: &Stemmer) -> Option<String> {

@@ -128,7 +128,22 @@ fn what_to_do(refusal: &rusqlite::Error) -> &'static str {
     }
 }
 
-/// The open database. Cheap to clone.
+/// A database file and the tables that belong in it.
+#[derive(Clone, Debug)]
+pub struct File {
+    pub path: PathBuf,
+    /// In order; `user_version` counts how many have run.
+    pub migrations: &'static [&'static str],
+}
+
+impl File {
+    /// The server's own.
+    fn of_server(folder: &Path) -> Self {
+        Self { path: folder.join(FILE), migrations: MIGRATIONS }
+    }
+}
+
+/// An open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     writer: Arc<Mutex<Writer>>,
@@ -206,15 +221,20 @@ impl Readers {
 }
 
 impl Store {
-    /// Opens or creates the file in this folder.
+    /// Opens or creates the server's file in this folder.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
-        let path = folder.join(FILE);
-        Self::open_file(&path).map_err(|error| error.of_file(path))
+        Self::open_file(&File::of_server(folder))
     }
 
-    fn open_file(path: &Path) -> Result<Self, StoreError> {
+    /// Opens or creates a file, and the folder it lies in.
+    pub fn open_file(file: &File) -> Result<Self, StoreError> {
+        let folder = file.path.parent().unwrap_or(Path::new(""));
+        std::fs::create_dir_all(folder)
+            .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
+        Self::connect(file).map_err(|error| error.of_file(file.path.clone()))
+    }
+
+    fn connect(File { path, migrations }: &File) -> Result<Self, StoreError> {
         let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         // Acknowledged means durable: WAL's default would lose the last commits to a power cut.
@@ -223,7 +243,7 @@ impl Store {
         // What is deleted is overwritten, not just given free. Costs a write of each page that empties.
         connection.pragma_update(None, "secure_delete", true)?;
         connection.busy_timeout(Duration::from_secs(5))?;
-        migrate(&mut connection, path, MIGRATIONS)?;
+        migrate(&mut connection, path, migrations)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self {
             writer: Arc::new(Mutex::new(Writer { connection, refused_at: None })),
@@ -231,16 +251,22 @@ impl Store {
         })
     }
 
-    /// Looks at the file in this folder and changes nothing; tells what [`Store::open`] would find.
+    /// Looks at the server's file in this folder and changes nothing; tells what [`Store::open`]
+    /// would find.
     pub fn inspect(folder: &Path) -> Result<String, StoreError> {
-        let path = folder.join(FILE);
+        Self::inspect_file(&File::of_server(folder))
+    }
+
+    /// Looks at a file and changes nothing; tells what [`Store::open_file`] would find.
+    pub fn inspect_file(file: &File) -> Result<String, StoreError> {
+        let path = file.path.clone();
         if !path.exists() {
             return Ok(format!("{} will be made", path.display()));
         }
         let found = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .and_then(|connection| version(&connection))
             .map_err(|error| StoreError::from(error).of_file(path.clone()))?;
-        let known = newest(MIGRATIONS);
+        let known = newest(file.migrations);
         match found.cmp(&known) {
             Ordering::Greater => Err(StoreError::FromTheFuture { path, found, known }),
             Ordering::Equal => Ok(path.display().to_string()),

@@ -2,7 +2,6 @@
 //! of earlier servers, `/api/chat` and `/api/memory`.
 
 mod conversations;
-mod documentation;
 pub(super) mod examples;
 mod legacy;
 mod relationship;
@@ -16,7 +15,6 @@ use axum::http::request::Parts;
 pub(super) use self::conversations::{
     change_conversation, conversations, delete_conversation, messages,
 };
-pub(super) use self::documentation::documentation;
 pub(super) use self::legacy::{chat, delete_memory, memory, required};
 pub(super) use self::relationship::{change_event, events, relationship};
 pub(super) use self::speaking::{message, personality, whole};

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{ApiError, Code, DATA, FaultKind, FieldFault, MOST_FAULTS};
 use crate::account::AccountError;
+use crate::archive::{ArchiveError, ArchiveStoreError};
 use crate::chat::ChatError;
 use crate::companion::CompanionError;
 use crate::context::ContextError;
@@ -67,6 +68,23 @@ impl From<ChatError> for ApiError {
             ChatError::Engine(error) => error.into(),
             ChatError::TooLarge { .. } => Self::new(Code::ContextTooLarge, detail),
             ChatError::Prompt(_) | ChatError::Lost => Self::internal(detail),
+        }
+    }
+}
+
+impl From<ArchiveError> for ApiError {
+    fn from(error: ArchiveError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ArchiveError::Store(error @ ArchiveStoreError::Away(_)) => Self {
+                retry_after_seconds: Some(AFTER_A_DATABASE),
+                ..Self::new(Code::ArchiveUnavailable, error.to_string())
+            },
+            ArchiveError::Store(_) | ArchiveError::Embedding(_) => {
+                Self::new(Code::ArchiveUnavailable, detail)
+            }
+            ArchiveError::Filter(_) => wrong(vec!["filter".into()], detail),
+            ArchiveError::Lost => Self::internal(detail),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `{api}/memory`: seeing and mending what is remembered. One file a concern; the types stand in
 //! `wire`, what the documentation says besides in `documentation`.
 
-mod documentation;
 pub(super) mod examples;
 mod facts;
 mod messages;
@@ -15,9 +14,6 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-pub(super) use self::documentation::{
-    Documentation, LIMIT, OFFSET, Parameter, USUAL, documentation,
-};
 pub(super) use self::facts::{add_fact, change_fact, remove_fact};
 pub(super) use self::messages::{change_message, delete_message, message};
 pub(super) use self::persona::{clear_persona, set_persona};

@@ -1,14 +1,12 @@
 //! `/personas` and `{api}/personas`: who can be talked to, and character cards in and out.
 
-mod documentation;
 mod transfer;
 pub(super) mod wire;
 
 use axum::Json;
 use axum::extract::State;
 
-pub(super) use self::documentation::documentation;
-pub(super) use self::transfer::{export, import};
+pub(super) use self::transfer::{BYTES, JSON, PNG, ZIP, export, import};
 use self::wire::{PersonaDeleted, PersonaDetails, PersonaEntry, PersonaList};
 use super::error::ApiError;
 use super::extract::PathNames;

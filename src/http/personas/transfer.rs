@@ -6,7 +6,6 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::documentation::{BYTES, JSON, PNG, ZIP};
 use super::key;
 use super::wire::{PersonaImportForm, PersonaImported};
 use crate::http::AppState;
@@ -18,6 +17,10 @@ use crate::persona::{CardFormat, Personas};
 /// What curl calls a body that nobody gave a type.
 const UNTOLD: &str = "application/x-www-form-urlencoded";
 const FORM: &str = "multipart/form-data";
+pub(in super::super) const PNG: &str = "image/png";
+pub(in super::super) const JSON: &str = "application/json";
+pub(in super::super) const ZIP: &str = "application/zip";
+pub(in super::super) const BYTES: &str = "application/octet-stream";
 /// Of the card in a form, and of a zip archive as Windows calls it.
 const FILE: &str = "file";
 const OTHER_ZIP: &str = "application/x-zip-compressed";

@@ -12,6 +12,7 @@ const ACCOUNT_ERRORS: &[u16] = &[400, 404, 413, 422, 500, 503];
 pub(super) const ROWS: &[Endpoint] = &[
     Endpoint::new("post", "{api}/auth/register", ACCOUNT, || post(auth::register))
         .about("Make an account, and log in")
+        .created()
         .takes("RegisterRequest", auth::examples::REGISTER)
         .answers("LoginTokens")
         .fails(&[400, 403, 409, 413, 422, 500, 503]),

@@ -3,6 +3,9 @@
 use axum::routing::{delete, get, patch, post};
 
 use super::Endpoint;
+use super::query::{
+    FORGET, FROM_THE_OLDEST, LIMIT, OFFSET, OR_THE_NEWEST, PERSONA, SUPERSEDED, TIER,
+};
 use crate::http::companion::{self, examples};
 use crate::http::visits;
 
@@ -28,12 +31,14 @@ pub(super) const ROWS: &[Endpoint] = &[
         .fails(CHANGE),
     Endpoint::new("get", "{api}/chat/conversations", COMPANION, || get(companion::conversations))
         .about("One's conversations, the most recently used first")
+    .asks(&[OFFSET, LIMIT])
         .answers("ConversationList")
         .fails(LOOK),
     Endpoint::new("get", "{api}/chat/conversations/{id}/messages", COMPANION, || {
         get(companion::messages)
     })
     .about("What was said in a conversation, from the oldest message on")
+    .asks(&[FROM_THE_OLDEST, LIMIT])
     .answers("ConversationMessages")
     .fails(LOOK),
     Endpoint::new("patch", "{api}/chat/conversations/{id}", COMPANION, || {
@@ -47,14 +52,17 @@ pub(super) const ROWS: &[Endpoint] = &[
         delete(companion::delete_conversation)
     })
     .about("Delete what was said, and the moments remembered of it; ?forget=true the facts, too")
+    .asks(&[FORGET])
     .answers("Deleted")
     .fails(LOOK),
     Endpoint::new("get", "{api}/users/facts", COMPANION, || get(companion::facts))
         .about("What is known of one, and how it came to be known")
+    .asks(&[SUPERSEDED])
         .answers("UserFacts")
         .fails(LOOK),
     Endpoint::new("post", "{api}/users/facts", COMPANION, || post(companion::add_fact))
         .about("Put down a fact by hand")
+    .created()
         .takes("UserFactRequest", examples::FACT)
         .answers("UserFactView")
         .fails(CHANGE),
@@ -69,6 +77,7 @@ pub(super) const ROWS: &[Endpoint] = &[
         .fails(LOOK),
     Endpoint::new("get", "{api}/users/memories", COMPANION, || get(companion::memories))
         .about("Moments, and whom and what one named; the newest first")
+    .asks(&[TIER, OFFSET, LIMIT])
         .answers("UserMemories")
         .fails(LOOK),
     Endpoint::new("patch", "{api}/users/memories/{id}", COMPANION, || {
@@ -95,10 +104,12 @@ pub(super) const ROWS: &[Endpoint] = &[
         .fails(&[400, 403, 404, 413, 422, 429, 500, 503]),
     Endpoint::new("get", "{api}/relationship", COMPANION, || get(companion::relationship))
         .about("How one and a persona stand")
+    .asks(&[PERSONA])
         .answers("Relationship")
         .fails(LOOK),
     Endpoint::new("get", "{api}/relationship/events", COMPANION, || get(companion::events))
         .about("Each move of the relationship, with its reason and the message it came from")
+    .asks(&[PERSONA, OFFSET, LIMIT])
         .answers("RelationshipEvents")
         .fails(LOOK),
     Endpoint::new("patch", "{api}/relationship/events/{id}", COMPANION, || {
@@ -143,6 +154,7 @@ pub(super) const ROWS: &[Endpoint] = &[
         .fails(TALK),
     Endpoint::new("get", "/session/{user_id}/history", SESSIONS, || get(visits::history))
         .about("What was said in the user's newest session, the newest messages of it")
+    .asks(&[OR_THE_NEWEST, LIMIT])
         .answers("SessionHistory")
         .fails(LOOK),
     Endpoint::new("delete", "/session/{user_id}/clear", SESSIONS, || delete(visits::clear))

@@ -2,8 +2,10 @@
 //! list. To add an endpoint: its handler in a file of its own, its line here.
 
 mod accounts;
+mod archive;
 mod companions;
 mod memory;
+mod query;
 mod server;
 mod story;
 mod talk;
@@ -13,6 +15,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 
+pub(super) use self::query::Parameter;
 use super::error::Style;
 use super::extract::LargestHere;
 use super::{AppState, HttpSettings, Limits, docs, keys, layers, limits};
@@ -33,6 +36,18 @@ pub(super) struct Endpoint {
     pub(super) events: Option<&'static str>,
     /// Statuses of errors it can answer.
     pub(super) errors: &'static [u16],
+    pub(super) query: &'static [Parameter],
+    /// Of the answer.
+    pub(super) status: u16,
+    /// Whether the body is lines of JSON.
+    pub(super) takes_lines: bool,
+    pub(super) answers_lines: bool,
+    /// Content types besides the form, where the body is a file.
+    pub(super) takes_files: &'static [&'static str],
+    /// Name of the form's type, where the body may be JSON or a form.
+    pub(super) form: Option<&'static str>,
+    /// Content types, where the answer is a file.
+    pub(super) answers_files: &'static [&'static str],
     pub(super) style: Style,
     handler: fn() -> MethodRouter<AppState>,
 }
@@ -67,6 +82,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         memory::ROWS,
         accounts::ROWS,
         companions::ROWS,
+        archive::ROWS,
     ];
     rooms.into_iter().flatten()
 }
@@ -89,6 +105,13 @@ impl Endpoint {
             response: "",
             events: None,
             errors: &[],
+            query: &[],
+            status: 200,
+            takes_lines: false,
+            answers_lines: false,
+            takes_files: &[],
+            form: None,
+            answers_files: &[],
             style: Style::Problem,
             handler,
         }
@@ -118,6 +141,40 @@ impl Endpoint {
 
     const fn fails(self, errors: &'static [u16]) -> Self {
         Self { errors, ..self }
+    }
+
+    /// What may stand after the question mark.
+    const fn asks(self, query: &'static [Parameter]) -> Self {
+        Self { query, ..self }
+    }
+
+    /// It answers that something was made, status 201.
+    const fn created(self) -> Self {
+        Self { status: 201, ..self }
+    }
+
+    /// The body is lines of JSON.
+    const fn takes_lines(self) -> Self {
+        Self { takes_lines: true, ..self }
+    }
+
+    const fn answers_lines(self) -> Self {
+        Self { answers_lines: true, ..self }
+    }
+
+    /// The body may be a form with a file, or a file of these content types.
+    const fn takes_files(self, content_types: &'static [&'static str]) -> Self {
+        Self { takes_files: content_types, ..self }
+    }
+
+    /// The body may be a form as well as JSON.
+    const fn takes_forms(self, form: &'static str) -> Self {
+        Self { form: Some(form), ..self }
+    }
+
+    /// The answer is a file of one of these content types.
+    const fn answers_files(self, content_types: &'static [&'static str]) -> Self {
+        Self { answers_files: content_types, ..self }
     }
 
     /// How it tells errors; else as problems.

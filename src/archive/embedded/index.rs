@@ -1,0 +1,196 @@
+//! What the embedded archive is searched in: words and vectors of all published chunks, in memory.
+//!
+//! A log: documents are added at the end, and those that go are only marked, until so many are gone
+//! that the index is made anew. Scores are exact: a first pass reads the upper halves of the vectors
+//! and bounds its error, and every chunk that could be among the nearest is compared in full.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::archive::{Candidate, DocumentId, Probe};
+use crate::retrieval::{Found, Lexicon, QueryVector, Vectors, first_by, terms};
+
+/// The index is made anew when more than this many rows are of documents that are gone, and they
+/// are more than those that are there.
+const MOST_GONE: usize = 1_000;
+
+#[derive(Debug)]
+pub(super) struct Index {
+    /// The archive's change that it shows.
+    pub(super) change: i64,
+    lexicon: Lexicon,
+    vectors: Option<Vectors>,
+    /// In the order of their rows.
+    documents: Vec<Indexed>,
+    by_id: HashMap<DocumentId, usize>,
+    gone: usize,
+}
+
+#[derive(Debug)]
+struct Indexed {
+    id: DocumentId,
+    number: i64,
+    /// Its chunks' rows; a chunk's number is its place among them.
+    rows: Range<usize>,
+    is_gone: bool,
+}
+
+/// A document's chunks, ready to be added.
+#[derive(Default)]
+pub(super) struct Prepared(Vec<(Vec<String>, Vec<f32>)>);
+
+impl Prepared {
+    pub(super) fn push(&mut self, text: &str, vector: &[f32]) {
+        self.0.push((terms(text), vector.to_vec()));
+    }
+}
+
+impl Index {
+    pub(super) fn empty() -> Self {
+        Self {
+            change: -1,
+            lexicon: Lexicon::default(),
+            vectors: None,
+            documents: Vec::new(),
+            by_id: HashMap::new(),
+            gone: 0,
+        }
+    }
+
+    /// Numbers of the documents it has and should not have.
+    pub(super) fn superfluous(&self, published: &[(i64, DocumentId)]) -> Vec<i64> {
+        let published: HashMap<_, _> = published.iter().map(|(number, id)| (number, id)).collect();
+        let there = self.documents.iter().filter(|document| !document.is_gone);
+        there
+            .filter(|document| published.get(&document.number) != Some(&&document.id))
+            .map(|document| document.number)
+            .collect()
+    }
+
+    pub(super) fn has(&self, number: i64, id: &DocumentId) -> bool {
+        self.by_id.get(id).is_some_and(|&place| self.documents[place].number == number)
+    }
+
+    pub(super) fn add(&mut self, number: i64, id: DocumentId, prepared: Prepared) {
+        let start = self.rows();
+        for (terms, vector) in prepared.0 {
+            self.lexicon.push(terms);
+            let vectors = self.vectors.get_or_insert_with(|| Vectors::new(vector.len()));
+            vectors.push(Some(&vector), None);
+        }
+        let rows = start..self.rows();
+        self.by_id.insert(id.clone(), self.documents.len());
+        self.documents.push(Indexed { id, number, rows, is_gone: false });
+    }
+
+    pub(super) fn take_away(&mut self, number: i64) {
+        let there = |document: &&mut Indexed| document.number == number && !document.is_gone;
+        if let Some(document) = self.documents.iter_mut().find(there) {
+            document.is_gone = true;
+            self.gone += document.rows.len();
+            self.by_id.remove(&document.id);
+        }
+    }
+
+    /// Whether it should be made anew.
+    pub(super) fn is_worn(&self) -> bool {
+        self.gone > MOST_GONE && 2 * self.gone > self.rows()
+    }
+
+    fn rows(&self) -> usize {
+        self.documents.last().map_or(0, |document| document.rows.end).max(self.lexicon.len())
+    }
+
+    /// The heap memory it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.lexicon.bytes()
+            + self.vectors.as_ref().map_or(0, Vectors::bytes)
+            + self.documents.capacity() * (size_of::<Indexed>() + 2 * size_of::<DocumentId>())
+    }
+
+    /// The nearest chunks by words, and the nearest by meaning.
+    pub(super) fn candidates(&self, probe: &Probe) -> Vec<Candidate> {
+        let searched = self.searched(probe.within.as_deref());
+        let words = self.lexicon.look_up(&terms(&probe.text), self.rows());
+        let vectors = self.vectors.as_ref();
+        let meaning = vectors
+            .zip(probe.meaning.as_ref())
+            .and_then(|(vectors, meaning)| Some((vectors, vectors.query(Some(&meaning.vector))?)));
+        let mut rows = nearest_by_words(&words, &searched, probe.limit);
+        if let Some((vectors, query)) = &meaning {
+            rows.extend(nearest_by_meaning(vectors, query, &searched, probe.limit));
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        let candidate = |row: usize| {
+            let document = self.document_of(row)?;
+            Some(Candidate {
+                document: document.id.clone(),
+                index: row - document.rows.start,
+                cosine: meaning.as_ref().map(|(vectors, query)| vectors.exactly(query, row)),
+                bm25: words.score(row),
+            })
+        };
+        rows.into_iter().filter_map(candidate).collect()
+    }
+
+    /// The rows that a search is about, as ranges in order.
+    fn searched(&self, within: Option<&[DocumentId]>) -> Vec<Range<usize>> {
+        let mut places: Vec<usize> = match within {
+            Some(ids) => ids.iter().filter_map(|id| self.by_id.get(id).copied()).collect(),
+            None => self.by_id.values().copied().collect(),
+        };
+        places.sort_unstable();
+        places.dedup();
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for place in places {
+            let rows = self.documents[place].rows.clone();
+            match ranges.last_mut() {
+                Some(last) if last.end == rows.start => last.end = rows.end,
+                _ => ranges.push(rows),
+            }
+        }
+        ranges
+    }
+
+    fn document_of(&self, row: usize) -> Option<&Indexed> {
+        let after = self.documents.partition_point(|document| document.rows.start <= row);
+        // Documents without chunks share their place with the next one.
+        self.documents[..after].iter().rev().find(|document| document.rows.contains(&row))
+    }
+}
+
+fn nearest_by_words(words: &Found<'_>, searched: &[Range<usize>], limit: usize) -> Vec<usize> {
+    let scores = words.scores();
+    nearest(limit, searched, |row| if scores[row] > 0.0 { scores[row] } else { f32::NEG_INFINITY })
+}
+
+fn nearest_by_meaning(
+    vectors: &Vectors,
+    query: &QueryVector,
+    searched: &[Range<usize>],
+    limit: usize,
+) -> Vec<usize> {
+    let Some(end) = searched.last().map(|last| last.end) else { return Vec::new() };
+    let nearly = vectors.nearly(query, end);
+    let some = nearest(limit, searched, |row| nearly[row]);
+    if some.len() < limit {
+        return some;
+    }
+    // No cosine of the first pass is further off than the error: whoever is further below the last
+    // of some `limit` chunks can't be among the nearest.
+    let exactly = |row: usize| vectors.exactly(query, row);
+    let bar = some.iter().map(|&row| exactly(row)).fold(f32::INFINITY, f32::min);
+    let least = bar - vectors.error(query);
+    let rows = searched.iter().cloned().flatten().filter(|&row| nearly[row] >= least);
+    let close: Vec<(usize, f32)> = rows.map(|row| (row, exactly(row))).collect();
+    let scores: Vec<f32> = close.iter().map(|(_, cosine)| *cosine).collect();
+    first_by(&scores, limit).into_iter().map(|place| close[place].0).collect()
+}
+
+/// The rows of the `limit` largest scores.
+fn nearest(limit: usize, searched: &[Range<usize>], score: impl Fn(usize) -> f32) -> Vec<usize> {
+    let rows: Vec<usize> = searched.iter().cloned().flatten().collect();
+    let scores: Vec<f32> = rows.iter().map(|&row| score(row)).collect();
+    first_by(&scores, limit).into_iter().map(|place| rows[place]).collect()
+}

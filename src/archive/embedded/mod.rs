@@ -1,0 +1,255 @@
+//! The archive in a file of its own, beside the server's database: documents and chunks in SQLite,
+//! the index to search them in memory. The index is made when it is first needed, and takes up what
+//! this process or another one changed since before each search.
+
+mod index;
+mod rows;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::OnceCell;
+
+use self::index::{Index, Prepared};
+use super::{
+    ArchiveStore, ArchiveStoreError, Candidate, Chunk, Document, DocumentId, Embedded, Probe,
+};
+use crate::clock::Clock;
+use crate::store::{File, Store, StoreError};
+
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_documents.sql")];
+/// Seconds after which what was staged and never published counts as given up.
+const GIVEN_UP_AFTER: i64 = 7 * 24 * 3_600;
+
+/// Documents in one SQLite file.
+pub struct EmbeddedStore {
+    file: File,
+    clock: Clock,
+    store: OnceCell<Store>,
+    index: Arc<RwLock<Index>>,
+    /// Held by whoever brings the index up to date.
+    renewing: Arc<Mutex<()>>,
+}
+
+impl EmbeddedStore {
+    /// Opens nothing yet: the file, and the folder, are made when they are first needed.
+    pub fn new(path: PathBuf, clock: Clock) -> Self {
+        Self {
+            file: File { path, migrations: MIGRATIONS },
+            clock,
+            store: OnceCell::new(),
+            index: Arc::new(RwLock::new(Index::empty())),
+            renewing: Arc::default(),
+        }
+    }
+
+    /// Looks at the file and changes nothing; tells what is there.
+    pub fn inspect(path: PathBuf) -> Result<String, ArchiveStoreError> {
+        Store::inspect_file(&File { path, migrations: MIGRATIONS }).map_err(told)
+    }
+
+    /// The memory that the index takes, in bytes.
+    pub fn index_bytes(&self) -> usize {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).bytes()
+    }
+
+    async fn store(&self) -> Result<&Store, ArchiveStoreError> {
+        let open = || async {
+            let file = self.file.clone();
+            let opening = tokio::task::spawn_blocking(move || Store::open_file(&file));
+            opening.await.map_err(|_| StoreError::Lost)?
+        };
+        self.store.get_or_try_init(open).await.map_err(told)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ArchiveStoreError> {
+        self.store().await?.read(|connection| work(connection)).await.map_err(told)
+    }
+
+    /// Runs `work` in a transaction.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, ArchiveStoreError> {
+        let done = self.store().await?.run_large(|connection| {
+            let transaction = connection.transaction()?;
+            let done = work(&transaction);
+            match done {
+                Ok(done) => {
+                    transaction.commit()?;
+                    Ok(Ok(done))
+                }
+                Err(Refusal::Store(error)) => Err(error),
+                Err(Refusal::OtherEmbedder(error)) => Ok(Err(error)),
+            }
+        });
+        done.await.map_err(told)?
+    }
+}
+
+/// Why a transaction was given up.
+enum Refusal {
+    Store(StoreError),
+    OtherEmbedder(ArchiveStoreError),
+}
+
+impl<E: Into<StoreError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+#[async_trait]
+impl ArchiveStore for EmbeddedStore {
+    async fn staged(&self, id: &DocumentId) -> Result<usize, ArchiveStoreError> {
+        let id = id.clone();
+        self.read(move |connection| match rows::number(connection, &id)? {
+            Some(number) => rows::staged(connection, number),
+            None => Ok(0),
+        })
+        .await
+    }
+
+    async fn stage(
+        &self,
+        id: &DocumentId,
+        embedder: &str,
+        chunks: &[Embedded],
+    ) -> Result<(), ArchiveStoreError> {
+        let (id, embedder, chunks) = (id.clone(), embedder.to_owned(), chunks.to_vec());
+        let now = self.clock.now().as_second();
+        self.write(move |connection| {
+            match rows::embedder(connection)? {
+                None => rows::set_embedder(connection, &embedder)?,
+                Some(stored) if stored == embedder => {}
+                Some(stored) => {
+                    let other = ArchiveStoreError::OtherEmbedder { stored, ours: embedder };
+                    return Err(Refusal::OtherEmbedder(other));
+                }
+            }
+            let document = rows::begin(connection, &id, now)?;
+            for chunk in &chunks {
+                rows::put_chunk(connection, document, chunk)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn publish(&self, document: &Document) -> Result<(), ArchiveStoreError> {
+        let document = document.clone();
+        self.write(move |connection| {
+            rows::publish(connection, &document)?;
+            Ok(rows::note_change(connection)?)
+        })
+        .await
+    }
+
+    async fn remove(&self, id: &DocumentId) -> Result<bool, ArchiveStoreError> {
+        let id = id.clone();
+        self.write(move |connection| {
+            let was_published = rows::remove(connection, &id)?.unwrap_or(false);
+            if was_published {
+                rows::note_change(connection)?;
+            }
+            Ok(was_published)
+        })
+        .await
+    }
+
+    async fn documents(&self) -> Result<Vec<Arc<Document>>, ArchiveStoreError> {
+        let documents = self.read(rows::documents).await?;
+        Ok(documents.into_iter().map(Arc::new).collect())
+    }
+
+    async fn chunks(
+        &self,
+        id: &DocumentId,
+        first: usize,
+        end: usize,
+    ) -> Result<Vec<Chunk>, ArchiveStoreError> {
+        let id = id.clone();
+        self.read(move |connection| rows::chunks(connection, &id, first, end)).await
+    }
+
+    async fn candidates(&self, probe: &Probe) -> Result<Vec<Candidate>, ArchiveStoreError> {
+        let (probe, index) = (probe.clone(), Arc::clone(&self.index));
+        let renewing = Arc::clone(&self.renewing);
+        self.read(move |connection| {
+            if let Some(meaning) = &probe.meaning
+                && let Some(stored) = rows::embedder(connection)?
+                && stored != meaning.embedder
+            {
+                let ours = meaning.embedder.clone();
+                return Ok(Err(ArchiveStoreError::OtherEmbedder { stored, ours }));
+            }
+            renew(connection, &index, &renewing)?;
+            let index = index.read().unwrap_or_else(PoisonError::into_inner);
+            Ok(Ok(index.candidates(&probe)))
+        })
+        .await?
+    }
+
+    async fn sweep(&self) -> Result<(), ArchiveStoreError> {
+        let before = self.clock.now().as_second() - GIVEN_UP_AFTER;
+        let swept = self.write(move |connection| Ok(rows::sweep(connection, before)?)).await?;
+        if swept > 0 {
+            tracing::info!(swept, "documents that were never finished have left the archive");
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> String {
+        self.file.path.display().to_string()
+    }
+}
+
+/// Brings the index up to date. Texts are split into words before anybody has to wait for it.
+fn renew(
+    connection: &Connection,
+    index: &RwLock<Index>,
+    renewing: &Mutex<()>,
+) -> Result<(), StoreError> {
+    let read = || index.read().unwrap_or_else(PoisonError::into_inner);
+    if read().change == rows::change(connection)? {
+        return Ok(());
+    }
+    let _alone = renewing.lock().unwrap_or_else(PoisonError::into_inner);
+    // One moment of the file for all that follows.
+    let snapshot = connection.unchecked_transaction()?;
+    let change = rows::change(&snapshot)?;
+    if read().change == change {
+        return Ok(());
+    }
+    let published = rows::published(&snapshot)?;
+    let write = || index.write().unwrap_or_else(PoisonError::into_inner);
+    let superfluous: HashSet<i64> = read().superfluous(&published).into_iter().collect();
+    for number in superfluous {
+        write().take_away(number);
+    }
+    if read().is_worn() {
+        *write() = Index::empty();
+    }
+    for (number, id) in published {
+        if read().has(number, &id) {
+            continue;
+        }
+        let mut prepared = Prepared::default();
+        rows::each_chunk(&snapshot, number, |text, vector| prepared.push(text, vector))?;
+        write().add(number, id, prepared);
+    }
+    write().change = change;
+    Ok(())
+}
+
+/// In the archive's words: its folder has a setting of its own.
+fn told(error: StoreError) -> ArchiveStoreError {
+    let text = error.to_string().replace("DB_PATH", "ARCHIVE_DB_PATH");
+    if error.may_pass() { ArchiveStoreError::Away(text) } else { ArchiveStoreError::Unusable(text) }
+}

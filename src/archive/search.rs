@@ -1,0 +1,311 @@
+//! Search: the nearest chunks by words and by meaning, brought together, neighbours merged, and what
+//! was found marked in the text.
+//!
+//! Words and meaning are each spread from 0 to 1 over the candidates (min-max) and added with their
+//! weights, which were measured on paraphrased sentences of novels (`make bench-archive`).
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+use super::document::{Document, DocumentId, joined};
+use super::ingest::off_thread;
+use super::passage::{Passage, Search};
+use super::store::{Candidate, Meaning, Probe};
+use super::{Archive, ArchiveError};
+use crate::retrieval::{Range as Spread, placed_terms, terms};
+
+/// Weights of the words and of the meaning; together 1.
+const LEXICAL: f32 = 0.4;
+const SEMANTIC: f32 = 0.6;
+/// Candidates of each kind for every passage that is asked for, and at least.
+const CANDIDATES_A_RESULT: usize = 5;
+const FEWEST_CANDIDATES: usize = 50;
+/// Chunks that become one passage at most.
+const MOST_MERGED: usize = 4;
+
+impl Archive {
+    /// The passages that fit best, best first.
+    pub async fn search(&self, search: &Search) -> Result<Vec<Passage>, ArchiveError> {
+        search.filter.check()?;
+        let documents = self.inner.store.documents().await?;
+        let documents: HashMap<DocumentId, Arc<Document>> = documents
+            .into_iter()
+            .filter(|document| search.filter.lets_through(document))
+            .map(|document| (document.id.clone(), document))
+            .collect();
+        if documents.is_empty() || search.max_results == 0 {
+            return Ok(Vec::new());
+        }
+        let within = (!search.filter.is_empty()).then(|| documents.keys().cloned().collect());
+        let probe = Probe {
+            text: search.query.clone(),
+            meaning: self.meaning(&search.query).await?,
+            within,
+            limit: FEWEST_CANDIDATES.max(search.max_results * CANDIDATES_A_RESULT),
+        };
+        let mut candidates = self.inner.store.candidates(&probe).await?;
+        // A document may have come or gone between the two questions.
+        candidates.retain(|candidate| documents.contains_key(&candidate.document));
+        let merged = merged(scored(candidates), search.max_results);
+        let mut passages = Vec::new();
+        for found in merged {
+            let Some(document) = documents.get(&found.document) else { continue };
+            passages.extend(self.passage(Arc::clone(document), found, &search.query).await?);
+        }
+        Ok(passages)
+    }
+
+    /// None where the embedder can't be loaded: words alone decide then.
+    async fn meaning(&self, query: &str) -> Result<Option<Meaning>, ArchiveError> {
+        let (embedder, query) = (Arc::clone(&self.inner.embedder), query.to_owned());
+        off_thread(move || match embedder.embed(&[&query]) {
+            Ok(mut vectors) => {
+                vectors.pop().map(|vector| Meaning { embedder: embedder.id().to_owned(), vector })
+            }
+            Err(error) => {
+                tracing::warn!("the archive is searched by words only: {error}");
+                None
+            }
+        })
+        .await
+    }
+
+    /// The text of what was found; none if it has just gone.
+    async fn passage(
+        &self,
+        document: Arc<Document>,
+        found: Merged,
+        query: &str,
+    ) -> Result<Option<Passage>, ArchiveError> {
+        let Range { start, end } = found.chunks;
+        let chunks = self.inner.store.chunks(&document.id, start, end).await?;
+        let Some(first) = chunks.first() else { return Ok(None) };
+        let text = joined(&chunks);
+        let char_start = first.char_start;
+        let marks = Marks::of(&text, query);
+        let at = |range: Range<usize>| char_start + range.start..char_start + range.end;
+        Ok(Some(Passage {
+            section: document.section_at(char_start).map(|section| section.title.clone()),
+            characters: char_start..char_start + text.chars().count(),
+            chunks: start..end,
+            best_chunk: found.best_chunk,
+            cosine: found.cosine,
+            bm25: found.bm25,
+            score: found.score,
+            sentence: marks.sentence.map(at),
+            words: marks.words.into_iter().map(at).collect(),
+            document,
+            text,
+        }))
+    }
+}
+
+/// A chunk and how well it fits.
+#[derive(Clone, Debug)]
+struct Scored {
+    candidate: Candidate,
+    score: f32,
+}
+
+/// Candidates with their scores, best first; in one order, whatever order they came in.
+fn scored(candidates: Vec<Candidate>) -> Vec<Scored> {
+    let cosines: Vec<f32> = candidates.iter().filter_map(|it| it.cosine).collect();
+    let meaning = (!cosines.is_empty()).then(|| Spread::of(&cosines));
+    let most = candidates.iter().fold(0.0_f32, |most, candidate| most.max(candidate.bm25));
+    // No word at all is 0, whatever the others have.
+    let words = Spread { least: 0.0, most };
+    let score = |candidate: &Candidate| {
+        let lexical = words.place(candidate.bm25);
+        match (meaning, candidate.cosine) {
+            (Some(meaning), Some(cosine)) => LEXICAL * lexical + SEMANTIC * meaning.place(cosine),
+            (Some(_), None) => LEXICAL * lexical,
+            (None, _) => lexical,
+        }
+    };
+    let mut scored: Vec<Scored> = candidates
+        .into_iter()
+        .map(|candidate| Scored { score: score(&candidate), candidate })
+        .collect();
+    scored.sort_by(|a, b| {
+        let place = |it: &Scored| (it.candidate.document.clone(), it.candidate.index);
+        b.score.total_cmp(&a.score).then_with(|| place(a).cmp(&place(b)))
+    });
+    scored
+}
+
+/// Chunks that lie one after the other.
+#[derive(Clone, Debug, PartialEq)]
+struct Merged {
+    document: DocumentId,
+    chunks: Range<usize>,
+    best_chunk: usize,
+    cosine: Option<f32>,
+    bm25: f32,
+    score: f32,
+}
+
+impl Merged {
+    fn of(Scored { candidate, score }: Scored) -> Self {
+        let Candidate { document, index, cosine, bm25 } = candidate;
+        Self { document, chunks: index..index + 1, best_chunk: index, cosine, bm25, score }
+    }
+
+    fn touches(&self, other: &Self) -> bool {
+        let (first, second) = (&self.chunks, &other.chunks);
+        let is_beside = first.end == second.start || second.end == first.start;
+        self.document == other.document && is_beside && first.len() + second.len() <= MOST_MERGED
+    }
+
+    /// Takes in one that is no better.
+    fn take_in(&mut self, other: &Self) {
+        let (start, end) = (self.chunks.start, self.chunks.end);
+        self.chunks = start.min(other.chunks.start)..end.max(other.chunks.end);
+        self.cosine = match (self.cosine, other.cosine) {
+            (Some(one), Some(two)) => Some(one.max(two)),
+            (one, two) => one.or(two),
+        };
+        self.bm25 = self.bm25.max(other.bm25);
+    }
+}
+
+/// The first passages, neighbours in one. A chunk that would make a passage too many ends the list.
+fn merged(scored: Vec<Scored>, max_results: usize) -> Vec<Merged> {
+    let mut passages: Vec<Merged> = Vec::new();
+    for chunk in scored {
+        let chunk = Merged::of(chunk);
+        let Some(place) = passages.iter().position(|passage| passage.touches(&chunk)) else {
+            if passages.len() == max_results {
+                break;
+            }
+            passages.push(chunk);
+            continue;
+        };
+        passages[place].take_in(&chunk);
+        // It may have filled the gap between two.
+        let grown = passages[place].clone();
+        let other = passages.iter().skip(place + 1).position(|passage| passage.touches(&grown));
+        if let Some(other) = other {
+            let other = passages.remove(place + 1 + other);
+            passages[place].take_in(&other);
+        }
+    }
+    passages
+}
+
+/// The query's words in a text, and the sentence that has most of them; in characters.
+struct Marks {
+    sentence: Option<Range<usize>>,
+    words: Vec<Range<usize>>,
+}
+
+impl Marks {
+    fn of(text: &str, query: &str) -> Self {
+        let wanted: HashSet<String> = terms(query).into_iter().collect();
+        let found: Vec<(Range<usize>, String)> =
+            placed_terms(text).filter(|(_, term)| wanted.contains(term)).collect();
+        if found.is_empty() {
+            return Self { sentence: None, words: Vec::new() };
+        }
+        let in_characters = InCharacters::of(text);
+        let sentence = text.split_sentence_bound_indices().map(|(start, sentence)| {
+            let bytes = start..start + sentence.trim_end().len();
+            let words = found.iter().filter(|(place, _)| bytes.contains(&place.start));
+            (words.map(|(_, term)| term).collect::<HashSet<_>>().len(), bytes)
+        });
+        // Of equals the first.
+        let sentence = sentence.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        Self {
+            sentence: sentence.map(|(_, bytes)| in_characters.range(bytes)),
+            words: found.into_iter().map(|(bytes, _)| in_characters.range(bytes)).collect(),
+        }
+    }
+}
+
+/// Turns places in bytes into places in characters.
+struct InCharacters(Vec<usize>);
+
+impl InCharacters {
+    fn of(text: &str) -> Self {
+        Self(text.char_indices().map(|(start, _)| start).collect())
+    }
+
+    fn range(&self, bytes: Range<usize>) -> Range<usize> {
+        let place = |byte| self.0.partition_point(|&start| start < byte);
+        place(bytes.start)..place(bytes.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(document: &str, index: usize, cosine: Option<f32>, bm25: f32) -> Candidate {
+        Candidate { document: DocumentId::of(document), index, cosine, bm25 }
+    }
+
+    #[test]
+    fn words_and_meaning_are_spread_over_the_candidates_before_they_are_added() {
+        let found = scored(vec![
+            candidate("a", 0, Some(0.2), 0.0),
+            candidate("b", 0, Some(0.6), 2.0),
+            candidate("c", 0, Some(0.4), 8.0),
+        ]);
+        let scores: Vec<f32> = found.iter().map(|it| it.score).collect();
+        let ids: Vec<_> = found.iter().map(|it| it.candidate.document.clone()).collect();
+        assert_eq!(ids, ["c", "b", "a"].map(DocumentId::of));
+        let expected = [LEXICAL + SEMANTIC / 2.0, LEXICAL / 4.0 + SEMANTIC, 0.0];
+        for (score, expected) in scores.iter().zip(expected) {
+            assert!((score - expected).abs() < 1e-6, "{score} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn without_meaning_words_alone_decide() {
+        let found = scored(vec![candidate("a", 0, None, 1.0), candidate("b", 0, None, 4.0)]);
+        let scores: Vec<f32> = found.iter().map(|it| it.score).collect();
+        assert_eq!(scores, [1.0, 0.25]);
+        assert_eq!(scored(vec![candidate("a", 0, None, 0.0)])[0].score.to_bits(), 0);
+    }
+
+    fn ranked(places: &[(&str, usize)]) -> Vec<Scored> {
+        let place = |(rank, (document, index)): (usize, &(&str, usize))| Scored {
+            candidate: candidate(document, *index, Some(1.0 / (rank + 1) as f32), 0.0),
+            score: 1.0 / (rank + 1) as f32,
+        };
+        places.iter().enumerate().map(place).collect()
+    }
+
+    fn ranges(passages: &[Merged]) -> Vec<(Range<usize>, usize)> {
+        passages.iter().map(|passage| (passage.chunks.clone(), passage.best_chunk)).collect()
+    }
+
+    #[test]
+    fn neighbours_of_one_document_become_one_passage() {
+        let found = merged(ranked(&[("a", 3), ("b", 4), ("a", 5), ("a", 4), ("b", 9)]), 10);
+        assert_eq!(ranges(&found), [(3..6, 3), (4..5, 4), (9..10, 9)]);
+        assert!((found[0].score - 1.0).abs() < f32::EPSILON);
+    }
+
+    #[test]
+    fn passages_grow_only_so_far_and_are_only_so_many() {
+        let in_a_row: Vec<_> = (0..9).map(|index| ("a", index)).collect();
+        let found = merged(ranked(&in_a_row), 10);
+        assert_eq!(ranges(&found), [(0..4, 0), (4..8, 4), (8..9, 8)]);
+        let found = merged(ranked(&[("a", 1), ("a", 7), ("a", 2), ("b", 0), ("a", 8)]), 2);
+        assert_eq!(ranges(&found), [(1..3, 1), (7..8, 7)]);
+    }
+
+    #[test]
+    fn the_querys_words_are_marked_in_characters() {
+        let text = "Élan vital — so it went. The Cats were hunting mice. A cat slept.";
+        let marks = Marks::of(text, "who hunts cats?");
+        let letters: Vec<char> = text.chars().collect();
+        let shown = |range: &Range<usize>| letters[range.clone()].iter().collect::<String>();
+        assert_eq!(marks.words.iter().map(shown).collect::<Vec<_>>(), ["Cats", "hunting", "cat"]);
+        assert_eq!(shown(&marks.sentence.unwrap()), "The Cats were hunting mice.");
+        assert!(Marks::of(text, "dogs").sentence.is_none());
+    }
+}
