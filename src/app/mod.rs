@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{HttpParts, log_settings, remote as remote_settings, signing_key};
 pub use self::shutdown::signals;
 use crate::account::{Accounts, SigningKey};
+use crate::archive::{Archive, ArchiveParts, ArchiveStore, EmbeddedStore};
 use crate::chat::{ChatParts, ChatService};
 use crate::clock::Clock;
 use crate::companion::{CompanionParts, Companions};
-use crate::config::Config;
+use crate::config::{ArchiveBackend, Config};
 use crate::distil::Distiller;
 use crate::embedding::{Embedder, LazyEmbedder};
 use crate::emotion::Detector;
@@ -160,6 +161,7 @@ impl App {
                 settings: settings::companion(config),
             }))
         });
+        let archive = archive(config, &embedder, &clock);
         let story = Arc::new(StoryService {
             engine: Arc::clone(&engine),
             prompts,
@@ -183,6 +185,7 @@ impl App {
             personas,
             companions,
             accounts,
+            archive,
             limits: Limits::new(limits),
             token_limits: Arc::new(token_limits),
             lifecycle: Lifecycle::default(),
@@ -267,6 +270,33 @@ async fn keep_up(companions: Option<Companions>, stop: CancellationToken) {
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// The archive, unless it is off. Opens nothing yet.
+pub fn archive(config: &Config, embedder: &Arc<dyn Embedder>, clock: &Clock) -> Option<Archive> {
+    Some(Archive::new(ArchiveParts {
+        store: archive_store(config, clock)?,
+        embedder: Arc::clone(embedder),
+        clock: clock.clone(),
+        settings: settings::archive(config),
+    }))
+}
+
+fn archive_store(config: &Config, clock: &Clock) -> Option<Arc<dyn ArchiveStore>> {
+    match config.archive.archive_backend {
+        ArchiveBackend::Embedded => {
+            Some(Arc::new(EmbeddedStore::new(archive_file(config), clock.clone())))
+        }
+        ArchiveBackend::Chroma => None,
+        ArchiveBackend::Off => None,
+    }
+}
+
+/// The embedded archive's file: one a collection.
+pub fn archive_file(config: &Config) -> PathBuf {
+    let archive = &config.archive;
+    let folder = archive.archive_db_path.as_ref().unwrap_or(&config.server.db_path);
+    folder.join(format!("{}.sqlite3", archive.archive_collection_name))
 }
 
 /// The folder of the sentence embedder.

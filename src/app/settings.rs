@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::account::{AccountSettings, Algorithm, KeyError, SigningKey};
 use crate::agents::Profile;
+use crate::archive::{ArchiveSettings, ChunkSize};
 use crate::chat::{ChatSettings, Shares};
 use crate::companion::{CompanionSettings, VisitSettings};
 use crate::config::{self, Config};
@@ -182,6 +183,18 @@ pub(super) fn companion(config: &Config) -> CompanionSettings {
 }
 
 /// The contract's: livelier than an agent at work.
+pub(super) fn archive(config: &Config) -> ArchiveSettings {
+    let archive = &config.archive;
+    ArchiveSettings {
+        chunk_size: ChunkSize {
+            characters: archive.archive_chunk_characters,
+            overlap: archive.archive_chunk_overlap,
+        },
+        collection: archive.archive_collection_name.clone(),
+        largest_file: usize::try_from(archive.archive_max_file_bytes.get()).unwrap_or(usize::MAX),
+    }
+}
+
 pub(super) fn talk_defaults(config: &Config) -> TalkDefaults {
     let sampling = sampling(config, 0.9);
     TalkDefaults {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::sentences::SentenceVectors;
+
 /// Bytes of a text's SHA-256 that make its id.
 const ID_BYTES: usize = 16;
 
@@ -126,9 +128,10 @@ pub fn joined<'a>(chunks: impl IntoIterator<Item = &'a Chunk>) -> String {
     text
 }
 
-/// A chunk with its vector, of length one.
+/// A chunk with its vector, of length one, and those of its sentences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedded {
     pub chunk: Chunk,
     pub vector: Vec<f32>,
+    pub sentences: SentenceVectors,
 }

@@ -9,10 +9,12 @@ use futures_util::Stream;
 use serde_json::{Map, Value};
 
 use super::chunking::chunks;
+use super::document::{Chunk, Document, DocumentId, Embedded, Section};
 use super::path::{PathError, clean_path, file_name};
 use super::reading::{ReadingError, read};
-use super::document::{Chunk, Document, DocumentId, Embedded, Section};
+use super::sentences::{SentenceVectors, sentences};
 use super::{Archive, ArchiveError};
+use crate::embedding::{Embedder, EmbeddingError};
 
 /// Chunks that are embedded at a time: progress is told, and a stop is heeded, between two batches.
 const AT_ONCE: usize = 16;
@@ -154,15 +156,31 @@ impl Archive {
     async fn stage(&self, id: &DocumentId, batch: Vec<Chunk>) -> Result<(), ArchiveError> {
         let embedder = Arc::clone(&self.inner.embedder);
         let (batch, made_by) = off_thread(move || {
-            let texts: Vec<&str> = batch.iter().map(|chunk| chunk.text.as_str()).collect();
-            let vectors = embedder.embed(&texts)?;
-            let batch = batch.into_iter().zip(vectors);
-            let batch = batch.map(|(chunk, vector)| Embedded { chunk, vector });
-            Ok::<_, ArchiveError>((batch.collect::<Vec<_>>(), embedder.id().to_owned()))
+            let batch = embedded(&*embedder, batch)?;
+            Ok::<_, ArchiveError>((batch, embedder.id().to_owned()))
         })
         .await??;
         Ok(self.inner.store.stage(id, &made_by, &batch).await?)
     }
+}
+
+/// The chunks and their sentences, embedded together.
+fn embedded(embedder: &dyn Embedder, batch: Vec<Chunk>) -> Result<Vec<Embedded>, EmbeddingError> {
+    let places: Vec<_> = batch.iter().map(|chunk| sentences(&chunk.text)).collect();
+    let whole = batch.iter().map(|chunk| chunk.text.as_str());
+    let parts = batch
+        .iter()
+        .zip(&places)
+        .flat_map(|(chunk, places)| places.iter().map(|place| &chunk.text[place.clone()]));
+    let texts: Vec<&str> = whole.chain(parts).collect();
+    let mut vectors = embedder.embed(&texts)?;
+    let mut parts = vectors.split_off(batch.len().min(vectors.len())).into_iter();
+    let together = batch.into_iter().zip(vectors).zip(places);
+    let chunks = together.map(|((chunk, vector), places)| {
+        let sentences: Vec<_> = parts.by_ref().take(places.len()).collect();
+        Embedded { chunk, vector, sentences: SentenceVectors::of(&sentences) }
+    });
+    Ok(chunks.collect())
 }
 
 /// Runs busy work where blocking is allowed.

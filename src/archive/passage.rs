@@ -32,11 +32,10 @@ pub struct Passage {
     pub cosine: Option<f32>,
     /// BM25 of the chunk that has most of the query's words.
     pub bm25: f32,
-    /// Words and meaning together, 0 to 1: the best of a search is mostly near 1, so that scores of
-    /// different searches can't be compared.
+    /// Words and meaning together, 0 to 1; scores of different searches can be compared.
     pub score: f32,
-    /// The sentence that has most of the query's words, in characters of the document; `None` where
-    /// the passage was found by its meaning alone.
+    /// The sentence that is nearest to the query, in characters of the document: in meaning, or,
+    /// where that wasn't compared, in words.
     pub sentence: Option<Range<usize>>,
     /// The query's words in that passage, in characters of the document.
     pub words: Vec<Range<usize>>,

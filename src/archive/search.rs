@@ -1,8 +1,11 @@
-//! Search: the nearest chunks by words and by meaning, brought together, neighbours merged, and what
-//! was found marked in the text.
+//! Search: the nearest chunks by words and by meaning, put in order, neighbours merged, and what was
+//! found marked in the text.
 //!
-//! Words and meaning are each spread from 0 to 1 over the candidates (min-max) and added with their
-//! weights, which were measured on paraphrased sentences of novels (`make bench-archive`).
+//! A chunk's meaning is the mean of four cosines: of the whole chunk, and of the sentence, the two and
+//! the three sentences in a row that are nearest. Its words are its BM25 as a share of what that could
+//! come to at most for this query. So a score says the same in every search. Both, and their weights,
+//! were measured on paraphrased sentences of novels (`make bench-archive`), where they find more than
+//! scores spread over the candidates (min-max) do.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -13,16 +16,17 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use super::document::{Document, DocumentId, joined};
 use super::ingest::off_thread;
 use super::passage::{Passage, Search};
-use super::store::{Candidate, Meaning, Probe};
+use super::sentences::sentences;
+use super::store::{Candidate, Candidates, Meaning, Probe};
 use super::{Archive, ArchiveError};
-use crate::retrieval::{Range as Spread, placed_terms, terms};
+use crate::retrieval::{placed_terms, terms};
 
 /// Weights of the words and of the meaning; together 1.
-const LEXICAL: f32 = 0.4;
-const SEMANTIC: f32 = 0.6;
+const LEXICAL: f32 = 0.2;
+const SEMANTIC: f32 = 0.8;
 /// Candidates of each kind for every passage that is asked for, and at least.
 const CANDIDATES_A_RESULT: usize = 5;
-const FEWEST_CANDIDATES: usize = 50;
+const FEWEST_CANDIDATES: usize = 100;
 /// Chunks that become one passage at most.
 const MOST_MERGED: usize = 4;
 
@@ -48,8 +52,10 @@ impl Archive {
         };
         let mut candidates = self.inner.store.candidates(&probe).await?;
         // A document may have come or gone between the two questions.
-        candidates.retain(|candidate| documents.contains_key(&candidate.document));
-        let merged = merged(scored(candidates), search.max_results);
+        candidates.found.retain(|candidate| documents.contains_key(&candidate.document));
+        let meaning = probe.meaning;
+        let scored = off_thread(move || scored(candidates, meaning.as_ref())).await?;
+        let merged = merged(scored, search.max_results);
         let mut passages = Vec::new();
         for found in merged {
             let Some(document) = documents.get(&found.document) else { continue };
@@ -87,6 +93,12 @@ impl Archive {
         let char_start = first.char_start;
         let marks = Marks::of(&text, query);
         let at = |range: Range<usize>| char_start + range.start..char_start + range.end;
+        let best = chunks.iter().find(|chunk| chunk.index == found.best_chunk);
+        let nearest = best.zip(found.nearest).and_then(|(chunk, nearest)| {
+            let place = sentences(&chunk.text).get(nearest)?.clone();
+            let Range { start, end } = InCharacters::of(&chunk.text).range(place);
+            Some(chunk.char_start + start..chunk.char_start + end)
+        });
         Ok(Some(Passage {
             section: document.section_at(char_start).map(|section| section.title.clone()),
             characters: char_start..char_start + text.chars().count(),
@@ -95,7 +107,7 @@ impl Archive {
             cosine: found.cosine,
             bm25: found.bm25,
             score: found.score,
-            sentence: marks.sentence.map(at),
+            sentence: nearest.or_else(|| marks.sentence.map(at)),
             words: marks.words.into_iter().map(at).collect(),
             document,
             text,
@@ -106,31 +118,41 @@ impl Archive {
 /// A chunk and how well it fits.
 #[derive(Clone, Debug)]
 struct Scored {
-    candidate: Candidate,
+    document: DocumentId,
+    index: usize,
+    cosine: Option<f32>,
+    bm25: f32,
+    /// The number of the sentence that is nearest in meaning.
+    nearest: Option<usize>,
     score: f32,
 }
 
+impl Scored {
+    fn of(candidate: Candidate, most_bm25: f32, meaning: Option<&Meaning>) -> Self {
+        let Candidate { document, index, cosine, bm25, sentences } = candidate;
+        let words = if most_bm25 > 0.0 { bm25 / most_bm25 } else { 0.0 };
+        let nearness = meaning.and_then(|meaning| sentences.nearness(&meaning.vector));
+        let score = match (cosine, &nearness) {
+            (Some(cosine), Some(nearness)) => {
+                let sum = cosine + nearness.cosines.iter().sum::<f32>();
+                SEMANTIC * sum / (1 + nearness.cosines.len()) as f32 + LEXICAL * words
+            }
+            (Some(cosine), None) => SEMANTIC * cosine + LEXICAL * words,
+            (None, _) => words,
+        };
+        let nearest = nearness.map(|nearness| nearness.nearest);
+        // Opposite meanings are no nearer than strange ones.
+        Self { document, index, cosine, bm25, nearest, score: score.max(0.0) }
+    }
+}
+
 /// Candidates with their scores, best first; in one order, whatever order they came in.
-fn scored(candidates: Vec<Candidate>) -> Vec<Scored> {
-    let cosines: Vec<f32> = candidates.iter().filter_map(|it| it.cosine).collect();
-    let meaning = (!cosines.is_empty()).then(|| Spread::of(&cosines));
-    let most = candidates.iter().fold(0.0_f32, |most, candidate| most.max(candidate.bm25));
-    // No word at all is 0, whatever the others have.
-    let words = Spread { least: 0.0, most };
-    let score = |candidate: &Candidate| {
-        let lexical = words.place(candidate.bm25);
-        match (meaning, candidate.cosine) {
-            (Some(meaning), Some(cosine)) => LEXICAL * lexical + SEMANTIC * meaning.place(cosine),
-            (Some(_), None) => LEXICAL * lexical,
-            (None, _) => lexical,
-        }
-    };
-    let mut scored: Vec<Scored> = candidates
-        .into_iter()
-        .map(|candidate| Scored { score: score(&candidate), candidate })
-        .collect();
+fn scored(candidates: Candidates, meaning: Option<&Meaning>) -> Vec<Scored> {
+    let Candidates { found, most_bm25 } = candidates;
+    let score = |candidate| Scored::of(candidate, most_bm25, meaning);
+    let mut scored: Vec<Scored> = found.into_iter().map(score).collect();
     scored.sort_by(|a, b| {
-        let place = |it: &Scored| (it.candidate.document.clone(), it.candidate.index);
+        let place = |it: &Scored| (it.document.clone(), it.index);
         b.score.total_cmp(&a.score).then_with(|| place(a).cmp(&place(b)))
     });
     scored
@@ -142,15 +164,17 @@ struct Merged {
     document: DocumentId,
     chunks: Range<usize>,
     best_chunk: usize,
+    /// The sentence of the best chunk that is nearest in meaning.
+    nearest: Option<usize>,
     cosine: Option<f32>,
     bm25: f32,
     score: f32,
 }
 
 impl Merged {
-    fn of(Scored { candidate, score }: Scored) -> Self {
-        let Candidate { document, index, cosine, bm25 } = candidate;
-        Self { document, chunks: index..index + 1, best_chunk: index, cosine, bm25, score }
+    fn of(Scored { document, index, cosine, bm25, nearest, score }: Scored) -> Self {
+        let chunks = index..index + 1;
+        Self { document, chunks, best_chunk: index, nearest, cosine, bm25, score }
     }
 
     fn touches(&self, other: &Self) -> bool {
@@ -240,39 +264,47 @@ impl InCharacters {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sentences::SentenceVectors;
     use super::*;
 
-    fn candidate(document: &str, index: usize, cosine: Option<f32>, bm25: f32) -> Candidate {
-        Candidate { document: DocumentId::of(document), index, cosine, bm25 }
+    fn candidate(document: &str, cosine: Option<f32>, bm25: f32) -> Candidate {
+        let (document, sentences) = (DocumentId::of(document), SentenceVectors::default());
+        Candidate { document, index: 0, cosine, bm25, sentences }
+    }
+
+    fn scores(found: Vec<Candidate>, meaning: Option<&Meaning>) -> Vec<(DocumentId, f32)> {
+        let scored = scored(Candidates { found, most_bm25: 8.0 }, meaning);
+        scored.into_iter().map(|it| (it.document, it.score)).collect()
     }
 
     #[test]
-    fn words_and_meaning_are_spread_over_the_candidates_before_they_are_added() {
-        let found = scored(vec![
-            candidate("a", 0, Some(0.2), 0.0),
-            candidate("b", 0, Some(0.6), 2.0),
-            candidate("c", 0, Some(0.4), 8.0),
-        ]);
-        let scores: Vec<f32> = found.iter().map(|it| it.score).collect();
-        let ids: Vec<_> = found.iter().map(|it| it.candidate.document.clone()).collect();
-        assert_eq!(ids, ["c", "b", "a"].map(DocumentId::of));
-        let expected = [LEXICAL + SEMANTIC / 2.0, LEXICAL / 4.0 + SEMANTIC, 0.0];
-        for (score, expected) in scores.iter().zip(expected) {
-            assert!((score - expected).abs() < 1e-6, "{score} is not {expected}");
+    fn words_and_meaning_are_weighed_whatever_else_was_found() {
+        let meaning = Meaning { embedder: "of a test".to_owned(), vector: vec![1.0, 0.0] };
+        let sentences = SentenceVectors::of(&[vec![0.6, 0.8], vec![0.0, 1.0], vec![1.0, 0.0]]);
+        let near = Candidate { sentences, ..candidate("a", Some(0.4), 0.0) };
+        let found = scores(vec![candidate("b", Some(0.6), 8.0), near], Some(&meaning));
+        // Of one sentence 1, of two (1, 1) / √2, of all three (1.6, 1.8) / √5.8.
+        let mean = (0.4 + 1.0 + 0.5_f32.sqrt() + 1.6 / 5.8_f32.sqrt()) / 4.0;
+        let expected = [("b", SEMANTIC * 0.6 + LEXICAL), ("a", SEMANTIC * mean)];
+        for ((id, score), (document, expected)) in found.iter().zip(expected) {
+            assert_eq!(*id, DocumentId::of(document));
+            assert!((score - expected).abs() < 0.01, "{score} is not {expected}");
         }
     }
 
     #[test]
     fn without_meaning_words_alone_decide() {
-        let found = scored(vec![candidate("a", 0, None, 1.0), candidate("b", 0, None, 4.0)]);
-        let scores: Vec<f32> = found.iter().map(|it| it.score).collect();
-        assert_eq!(scores, [1.0, 0.25]);
-        assert_eq!(scored(vec![candidate("a", 0, None, 0.0)])[0].score.to_bits(), 0);
+        let found = scores(vec![candidate("a", None, 1.0), candidate("b", None, 4.0)], None);
+        assert_eq!(found, [(DocumentId::of("b"), 0.5), (DocumentId::of("a"), 0.125)]);
     }
 
     fn ranked(places: &[(&str, usize)]) -> Vec<Scored> {
         let place = |(rank, (document, index)): (usize, &(&str, usize))| Scored {
-            candidate: candidate(document, *index, Some(1.0 / (rank + 1) as f32), 0.0),
+            document: DocumentId::of(document),
+            index: *index,
+            cosine: None,
+            bm25: 0.0,
+            nearest: None,
             score: 1.0 / (rank + 1) as f32,
         };
         places.iter().enumerate().map(place).collect()

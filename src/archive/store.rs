@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::document::{Chunk, Document, DocumentId, Embedded};
+use super::sentences::SentenceVectors;
 
 /// Documents, their chunks, and what is near a query. One contract suite holds every implementation.
 #[async_trait]
@@ -48,7 +49,7 @@ pub trait ArchiveStore: Send + Sync {
 
     /// Chunks of published documents that are near the probe in words or in meaning, each with both
     /// scores, in no order.
-    async fn candidates(&self, probe: &Probe) -> Result<Vec<Candidate>, ArchiveStoreError>;
+    async fn candidates(&self, probe: &Probe) -> Result<Candidates, ArchiveStoreError>;
 
     /// Deletes what was staged more than a week ago and never published; a store that keeps no times
     /// decides otherwise what was given up.
@@ -78,6 +79,14 @@ pub struct Meaning {
     pub vector: Vec<f32>,
 }
 
+/// What may be what was looked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Candidates {
+    pub found: Vec<Candidate>,
+    /// What BM25 could come to at most: for a chunk that says nothing but the probe's words.
+    pub most_bm25: f32,
+}
+
 /// A chunk that may be what was looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
@@ -88,6 +97,7 @@ pub struct Candidate {
     pub cosine: Option<f32>,
     /// BM25 with the probe's words; 0 if it has none of them.
     pub bm25: f32,
+    pub sentences: SentenceVectors,
 }
 
 /// A store could not do what was asked.

@@ -223,6 +223,11 @@ impl Found<'_> {
         self.terms.iter().map(share).sum()
     }
 
+    /// What no entry's score can reach: every term that some entry has, repeated without end.
+    pub fn most(&self) -> f32 {
+        self.terms.iter().map(|(_, idf)| idf * (K1 + 1.0)).sum()
+    }
+
     fn share(&self, posting: Posting, idf: f32) -> f32 {
         let length = self.lengths[posting.position as usize] as f32 / self.mean_length;
         let count = posting.count as f32;

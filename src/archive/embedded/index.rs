@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::archive::{Candidate, DocumentId, Probe};
+use crate::archive::{DocumentId, Probe};
 use crate::retrieval::{Found, Lexicon, QueryVector, Vectors, first_by, terms};
 
 /// The index is made anew when more than this many rows are of documents that are gone, and they
@@ -33,6 +33,21 @@ struct Indexed {
     /// Its chunks' rows; a chunk's number is its place among them.
     rows: Range<usize>,
     is_gone: bool,
+}
+
+/// The nearest chunks.
+pub(super) struct Nearest {
+    pub(super) found: Vec<Near>,
+    pub(super) most_bm25: f32,
+}
+
+/// A chunk that is near, as a [`Candidate`](crate::archive::Candidate) tells it.
+pub(super) struct Near {
+    pub(super) document: DocumentId,
+    pub(super) number: i64,
+    pub(super) index: usize,
+    pub(super) cosine: Option<f32>,
+    pub(super) bm25: f32,
 }
 
 /// A document's chunks, ready to be added.
@@ -109,7 +124,7 @@ impl Index {
     }
 
     /// The nearest chunks by words, and the nearest by meaning.
-    pub(super) fn candidates(&self, probe: &Probe) -> Vec<Candidate> {
+    pub(super) fn nearest(&self, probe: &Probe) -> Nearest {
         let searched = self.searched(probe.within.as_deref());
         let words = self.lexicon.look_up(&terms(&probe.text), self.rows());
         let vectors = self.vectors.as_ref();
@@ -122,16 +137,17 @@ impl Index {
         }
         rows.sort_unstable();
         rows.dedup();
-        let candidate = |row: usize| {
+        let near = |row: usize| {
             let document = self.document_of(row)?;
-            Some(Candidate {
+            Some(Near {
                 document: document.id.clone(),
+                number: document.number,
                 index: row - document.rows.start,
                 cosine: meaning.as_ref().map(|(vectors, query)| vectors.exactly(query, row)),
                 bm25: words.score(row),
             })
         };
-        rows.into_iter().filter_map(candidate).collect()
+        Nearest { found: rows.into_iter().filter_map(near).collect(), most_bm25: words.most() }
     }
 
     /// The rows that a search is about, as ranges in order.

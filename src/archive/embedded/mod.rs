@@ -13,9 +13,10 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::OnceCell;
 
-use self::index::{Index, Prepared};
+use self::index::{Index, Near, Prepared};
 use super::{
-    ArchiveStore, ArchiveStoreError, Candidate, Chunk, Document, DocumentId, Embedded, Probe,
+    ArchiveStore, ArchiveStoreError, Candidate, Candidates, Chunk, Document, DocumentId, Embedded,
+    Probe,
 };
 use crate::clock::Clock;
 use crate::store::{File, Store, StoreError};
@@ -48,7 +49,7 @@ impl EmbeddedStore {
 
     /// Looks at the file and changes nothing; tells what is there.
     pub fn inspect(path: PathBuf) -> Result<String, ArchiveStoreError> {
-        Store::inspect_file(&File { path, migrations: MIGRATIONS }).map_err(told)
+        Store::inspect_file(&File { path, migrations: MIGRATIONS }).map_err(|error| told(&error))
     }
 
     /// The memory that the index takes, in bytes.
@@ -62,14 +63,14 @@ impl EmbeddedStore {
             let opening = tokio::task::spawn_blocking(move || Store::open_file(&file));
             opening.await.map_err(|_| StoreError::Lost)?
         };
-        self.store.get_or_try_init(open).await.map_err(told)
+        self.store.get_or_try_init(open).await.map_err(|error| told(&error))
     }
 
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ArchiveStoreError> {
-        self.store().await?.read(|connection| work(connection)).await.map_err(told)
+        self.store().await?.read(|connection| work(connection)).await.map_err(|error| told(&error))
     }
 
     /// Runs `work` in a transaction.
@@ -89,7 +90,7 @@ impl EmbeddedStore {
                 Err(Refusal::OtherEmbedder(error)) => Ok(Err(error)),
             }
         });
-        done.await.map_err(told)?
+        done.await.map_err(|error| told(&error))?
     }
 }
 
@@ -178,7 +179,7 @@ impl ArchiveStore for EmbeddedStore {
         self.read(move |connection| rows::chunks(connection, &id, first, end)).await
     }
 
-    async fn candidates(&self, probe: &Probe) -> Result<Vec<Candidate>, ArchiveStoreError> {
+    async fn candidates(&self, probe: &Probe) -> Result<Candidates, ArchiveStoreError> {
         let (probe, index) = (probe.clone(), Arc::clone(&self.index));
         let renewing = Arc::clone(&self.renewing);
         self.read(move |connection| {
@@ -190,8 +191,13 @@ impl ArchiveStore for EmbeddedStore {
                 return Ok(Err(ArchiveStoreError::OtherEmbedder { stored, ours }));
             }
             renew(connection, &index, &renewing)?;
-            let index = index.read().unwrap_or_else(PoisonError::into_inner);
-            Ok(Ok(index.candidates(&probe)))
+            let nearest = index.read().unwrap_or_else(PoisonError::into_inner).nearest(&probe);
+            let candidate = |Near { document, number, index, cosine, bm25 }: Near| {
+                let sentences = rows::sentences(connection, number, index)?;
+                Ok::<_, StoreError>(Candidate { document, index, cosine, bm25, sentences })
+            };
+            let found = nearest.found.into_iter().map(candidate).collect::<Result<_, _>>()?;
+            Ok(Ok(Candidates { found, most_bm25: nearest.most_bm25 }))
         })
         .await?
     }
@@ -249,7 +255,7 @@ fn renew(
 }
 
 /// In the archive's words: its folder has a setting of its own.
-fn told(error: StoreError) -> ArchiveStoreError {
+fn told(error: &StoreError) -> ArchiveStoreError {
     let text = error.to_string().replace("DB_PATH", "ARCHIVE_DB_PATH");
     if error.may_pass() { ArchiveStoreError::Away(text) } else { ArchiveStoreError::Unusable(text) }
 }

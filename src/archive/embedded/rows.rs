@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::archive::{Chunk, Document, DocumentId, Embedded};
+use crate::archive::{Chunk, Document, DocumentId, Embedded, SentenceVectors};
 use crate::retrieval::{bytes, floats};
 use crate::store::StoreError;
 
@@ -53,7 +53,7 @@ pub(super) fn put_chunk(
     document: i64,
     embedded: &Embedded,
 ) -> Result<(), StoreError> {
-    let Embedded { chunk, vector } = embedded;
+    let Embedded { chunk, vector, sentences } = embedded;
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO chunks (document, position, text, byte_start, char_start, vector)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -66,7 +66,30 @@ pub(super) fn put_chunk(
         integer(chunk.char_start),
         bytes(vector),
     ])?;
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO sentences (document, position, dimensions, vectors)
+         VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    let (position, dimensions) = (integer(chunk.index), integer(vector.len()));
+    statement.execute(params![document, position, dimensions, sentences.bytes()])?;
     Ok(())
+}
+
+/// The vectors of a chunk's sentences; none if it has just gone.
+pub(super) fn sentences(
+    connection: &Connection,
+    document: i64,
+    position: usize,
+) -> Result<SentenceVectors, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT vectors, dimensions FROM sentences WHERE document = ?1 AND position = ?2",
+    )?;
+    let found = statement
+        .query_row(params![document, integer(position)], |row| {
+            Ok(SentenceVectors::from_bytes(row.get(0)?, size(row.get(1)?)))
+        })
+        .optional()?;
+    Ok(found.unwrap_or_default())
 }
 
 /// How many chunks there are from 0 on without a gap.

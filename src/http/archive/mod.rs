@@ -29,8 +29,7 @@ impl FromRequestParts<AppState> for TheArchive {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let Ok(State(archive)) =
-            State::<Option<Archive>>::from_request_parts(parts, state).await;
+        let Ok(State(archive)) = State::<Option<Archive>>::from_request_parts(parts, state).await;
         archive.map(Self).ok_or_else(|| {
             ApiError::new(
                 Code::ArchiveOff,
@@ -59,16 +58,10 @@ pub(super) async fn search(
     let search = Search { query, max_results, filter };
     let passages = archive.search(&search).await?;
     let results: Vec<_> = passages.into_iter().map(ArchiveSearchResult::from).collect();
-    Ok(Json(ArchiveSearchResponse {
-        query: search.query,
-        total_results: results.len(),
-        results,
-    }))
+    Ok(Json(ArchiveSearchResponse { query: search.query, total_results: results.len(), results }))
 }
 
-pub(super) async fn files(
-    TheArchive(archive): TheArchive,
-) -> Result<Json<ArchiveFiles>, ApiError> {
+pub(super) async fn files(TheArchive(archive): TheArchive) -> Result<Json<ArchiveFiles>, ApiError> {
     let documents = archive.documents(&Filter::default()).await?;
     let file = |document: &Document| ArchiveFile {
         file_path: document.file_path.clone(),
@@ -90,9 +83,7 @@ pub(super) async fn content(
     Ok(Json(ArchiveFileContent { file_path: document.file_path.clone(), content }))
 }
 
-pub(super) async fn stats(
-    TheArchive(archive): TheArchive,
-) -> Result<Json<ArchiveStats>, ApiError> {
+pub(super) async fn stats(TheArchive(archive): TheArchive) -> Result<Json<ArchiveStats>, ApiError> {
     Ok(Json(archive.holdings().await?.into()))
 }
 

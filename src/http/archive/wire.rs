@@ -62,7 +62,7 @@ pub(in super::super) struct ArchiveSearchResult {
     /// 1 / (1 + d), d being the squared distance of the two vectors of length one; 0 where meaning
     /// wasn't compared.
     similarity_score: f64,
-    /// Words and meaning together, 0 to 1; only to be compared within one search.
+    /// Words and meaning together, 0 to 1.
     score: f32,
     /// Where the passage lies in the document, in characters.
     char_start: usize,
@@ -70,7 +70,7 @@ pub(in super::super) struct ArchiveSearchResult {
     /// The heading that it stands under.
     #[serde(skip_serializing_if = "Option::is_none")]
     chapter: Option<String>,
-    /// The sentence that has most of the query's words.
+    /// The sentence that is nearest to the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     highlight: Option<Highlight>,
     /// The query's words in the passage, in characters of the document.

@@ -12,7 +12,9 @@ const ERRORS: &[u16] = &[400, 404, 422, 500, 503];
 
 pub(super) const ROWS: &[Endpoint] = &[
     Endpoint::new("post", "{api}/archive/documents", ARCHIVE, || post(archive::add))
-        .about("Add documents: text, Markdown, HTML, EPUB; with progress where events are asked for")
+        .about(
+            "Add documents: text, Markdown, HTML, EPUB; with progress where events are asked for",
+        )
         .takes("ArchiveDocumentsRequest", examples::DOCUMENT)
         .takes_forms("ArchiveDocumentsForm")
         .answers("ArchiveDocumentsResponse")

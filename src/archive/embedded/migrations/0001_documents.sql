@@ -27,3 +27,13 @@ CREATE TABLE chunks (
     vector BLOB NOT NULL,
     PRIMARY KEY (document, position)
 ) STRICT;
+
+-- The vectors of a chunk's sentences, in eight bits a component, each after its scale.
+CREATE TABLE sentences (
+    document INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    dimensions INTEGER NOT NULL,
+    vectors BLOB NOT NULL,
+    PRIMARY KEY (document, position),
+    FOREIGN KEY (document, position) REFERENCES chunks (document, position) ON DELETE CASCADE
+) STRICT;
