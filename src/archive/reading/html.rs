@@ -21,6 +21,9 @@ const WIDTH: usize = usize::MAX / 4;
 /// Longest heading, in characters.
 const HEADING_CHARACTERS: usize = 200;
 
+/// Most headings of a page; whoever has more has no chapters.
+const MOST_HEADINGS: usize = 10_000;
+
 /// What a scene break looks like in text.
 const RULE: &str = "* * *";
 
@@ -94,7 +97,7 @@ struct PageReader {
     page: Page,
     blocks: Blocks,
     /// Ids found and their places' numbers.
-    found: Vec<(String, usize)>,
+    found: HashMap<String, usize>,
     /// Where headings begin and end.
     headings: Vec<(usize, usize)>,
     /// The heading we are in.
@@ -125,7 +128,7 @@ impl PageReader {
         if is_heading(name) || name == "p" {
             self.end_heading();
         }
-        if is_heading(name) && !tag.is_empty {
+        if is_heading(name) && !tag.is_empty && self.headings.len() < MOST_HEADINGS {
             self.heading = Some(self.blocks.place());
         }
         if name == "pre" && !tag.is_empty {
@@ -154,8 +157,9 @@ impl PageReader {
         }
         let id = tag.attribute("id").or_else(|| tag.attribute("name").filter(|_| name == "a"));
         let Some(id) = id.filter(|id| ids.contains(*id)) else { return };
-        if self.found.iter().all(|(found, _)| found != id) {
-            self.found.push((id.to_owned(), self.blocks.place()));
+        if !self.found.contains_key(id) {
+            let place = self.blocks.place();
+            self.found.insert(id.to_owned(), place);
         }
     }
 
