@@ -10,14 +10,19 @@ use text_splitter::{Characters, ChunkConfig, TextSplitter};
 
 use super::document::Chunk;
 
-/// Bytes of text that the splitter sees at once, where chunks are small.
-const WINDOW_BYTES: usize = 32 * 1024;
-
-/// A window holds at least so many of the longest chunks, of four bytes a character.
-const CHUNKS_IN_A_WINDOW: usize = 4;
+/// A window has so many bytes for each character of a chunk: two of the longest chunks at least, of
+/// four bytes a character. A text without words or lines costs its length times this.
+const WINDOW_FACTOR: usize = 8;
 
 /// A line of so many characters is long enough to have been broken to fit a page.
 const FULL_LINE_CHARACTERS: usize = 50;
+
+/// Longest heading in characters.
+const HEADING_CHARACTERS: usize = 60;
+
+/// Most blank lines between a heading and what it is the heading of; in a row of more of them only
+/// these are seen.
+const MOST_BLANK_LINES: usize = 4;
 
 /// How large chunks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +60,7 @@ fn pieces(text: &str, size: ChunkSize) -> Vec<Range<usize>> {
     // The overlap is less than a chunk, so this can't fail; without one the text is still cut.
     let config = config().with_overlap(overlap).unwrap_or_else(|_| config());
     let splitter = TextSplitter::new(config);
-    let window_bytes = WINDOW_BYTES.max(characters.saturating_mul(4 * CHUNKS_IN_A_WINDOW));
+    let window_bytes = characters.saturating_mul(WINDOW_FACTOR).max(WINDOW_FACTOR);
     let flowing = with_lines_joined(text);
 
     let mut pieces: Vec<Range<usize>> = Vec::new();
@@ -88,32 +93,62 @@ fn in_window(
 }
 
 /// The text as the splitter sees it, of the same length: where a line was broken in the middle of a
-/// sentence to fit a page there is a space, so that no chunk ends there for the line's sake.
+/// sentence to fit a page there is a space, so that no chunk ends there for the line's sake. The
+/// line ends after a heading are spaces, too, so that it is no chunk of its own.
 fn with_lines_joined(text: &str) -> String {
     let mut flowing = String::with_capacity(text.len());
     let mut lines = text.split_inclusive('\n').peekable();
+    let mut blank_lines = 1;
     while let Some(line) = lines.next() {
-        match (line.strip_suffix('\n'), lines.peek()) {
-            (Some(words), Some(next)) if goes_on(words, next) => {
-                flowing.push_str(words);
-                flowing.push(' ');
-            }
-            _ => flowing.push_str(line),
+        let words = line.trim_end();
+        let is_heading = blank_lines > 0 && is_heading(words);
+        let goes_on = lines.peek().is_some_and(|next| goes_on(words, next));
+        blank_lines = if words.is_empty() { blank_lines + 1 } else { 0 };
+        // The splitter is slow where a text is nothing but line ends.
+        if !is_heading && !goes_on && blank_lines <= MOST_BLANK_LINES {
+            flowing.push_str(line);
+            continue;
+        }
+        push_without_end(&mut flowing, line);
+        let blank = |line: &&str| line.trim().is_empty();
+        for _ in 0..if is_heading { MOST_BLANK_LINES } else { 0 } {
+            let Some(gap) = lines.next_if(blank) else { break };
+            push_without_end(&mut flowing, gap);
+            blank_lines += 1;
         }
     }
     flowing
 }
 
+fn push_without_end(flowing: &mut String, line: &str) {
+    match line.strip_suffix('\n') {
+        Some(words) => {
+            flowing.push_str(words);
+            flowing.push(' ');
+        }
+        None => flowing.push_str(line),
+    }
+}
+
+/// Whether a line that follows a blank one is short and no sentence.
+fn is_heading(words: &str) -> bool {
+    !words.is_empty()
+        && !words.ends_with(ends_sentence)
+        && words.chars().take(HEADING_CHARACTERS + 1).count() <= HEADING_CHARACTERS
+}
+
 /// Whether a sentence goes from one line over to the next.
-fn goes_on(line: &str, next: &str) -> bool {
-    let ends = |letter: char| matches!(letter, '.' | '!' | '?' | '…' | ':' | '"' | '”' | '»');
+fn goes_on(words: &str, next: &str) -> bool {
     let Some(first) = next.chars().next().filter(|letter| !letter.is_whitespace()) else {
         return false;
     };
-    let words = line.trim_end();
     !words.is_empty()
-        && !words.ends_with(ends)
+        && !words.ends_with(ends_sentence)
         && (first.is_lowercase() || words.chars().count() >= FULL_LINE_CHARACTERS)
+}
+
+fn ends_sentence(letter: char) -> bool {
+    matches!(letter, '.' | '!' | '?' | '…' | ':' | '"' | '”' | '»')
 }
 
 /// Gives white space that would be a chunk of its own to the chunk before it, or after it at the
@@ -204,6 +239,17 @@ mod tests {
         for pair in chunks.windows(2) {
             assert!(pair[0].text.trim_end().ends_with("go."), "{:?}", pair[0].text);
             assert!(pair[1].byte_start < pair[0].bytes().end, "no overlap");
+        }
+    }
+
+    #[test]
+    fn a_heading_stays_with_what_follows() {
+        let paragraph = "The tide went out before the lamps were lit. ".repeat(30);
+        let text = format!("Chapter 2\n{paragraph}\n\n\n\nCHAPTER III\n\n\n{paragraph}");
+        let chunks = chunks(&text, USUAL);
+        for heading in ["Chapter 2\n", "CHAPTER III\n\n\n"] {
+            let whole = format!("{heading}The tide");
+            assert!(chunks.iter().any(|chunk| chunk.text.contains(&whole)), "{heading}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Text of an HTML or XHTML page: its blocks one below the other, without markup.
 //!
-//! A page is first reduced to a flat row of blocks, whatever its markup does, and rendered some of
-//! them at a time. So neither depth, nor tags that nobody closes, nor tables cost more than their
+//! A page is first reduced to lines, whatever its markup does, and some of them are rendered at a
+//! time, as they are written. So neither depth, nor tags that nobody closes, nor tables cost more than their
 //! letters.
 
 use std::collections::{HashMap, HashSet};
@@ -21,8 +21,8 @@ const WIDTH: usize = usize::MAX / 4;
 /// Longest heading, in characters.
 const HEADING_CHARACTERS: usize = 200;
 
-/// Marks a block that begins a paragraph; places have the numbers from 1.
-const PARAGRAPH: usize = 0;
+/// Most headings of a page; whoever has more has no chapters.
+const MOST_HEADINGS: usize = 10_000;
 
 /// What a scene break looks like in text.
 const RULE: &str = "* * *";
@@ -97,7 +97,7 @@ struct PageReader {
     page: Page,
     blocks: Blocks,
     /// Ids found and their places' numbers.
-    found: Vec<(String, usize)>,
+    found: HashMap<String, usize>,
     /// Where headings begin and end.
     headings: Vec<(usize, usize)>,
     /// The heading we are in.
@@ -128,7 +128,7 @@ impl PageReader {
         if is_heading(name) || name == "p" {
             self.end_heading();
         }
-        if is_heading(name) && !tag.is_empty {
+        if is_heading(name) && !tag.is_empty && self.headings.len() < MOST_HEADINGS {
             self.heading = Some(self.blocks.place());
         }
         if name == "pre" && !tag.is_empty {
@@ -157,8 +157,9 @@ impl PageReader {
         }
         let id = tag.attribute("id").or_else(|| tag.attribute("name").filter(|_| name == "a"));
         let Some(id) = id.filter(|id| ids.contains(*id)) else { return };
-        if self.found.iter().all(|(found, _)| found != id) {
-            self.found.push((id.to_owned(), self.blocks.place()));
+        if !self.found.contains_key(id) {
+            let place = self.blocks.place();
+            self.found.insert(id.to_owned(), place);
         }
     }
 
@@ -245,8 +246,10 @@ struct Blocks {
     largest: usize,
     /// Reduced markup that is not rendered yet.
     batch: String,
-    /// The end tag of the block that is open.
-    open: Option<&'static str>,
+    /// Whether a block is open.
+    is_open: bool,
+    /// Whether a space would be the second one, or a line's first.
+    ends_with_space: bool,
     /// What is between the last block and the next.
     gap: Gap,
     /// Whether line ends and spaces stay as they are.
@@ -259,14 +262,14 @@ struct Blocks {
 
 impl Blocks {
     fn new(largest: usize) -> Self {
-        Self { largest, places: vec![Place::default()], ..Self::default() }
+        Self { largest, ..Self::default() }
     }
 
     /// Numbers the place where we are.
     fn place(&mut self) -> usize {
         let number = self.places.len();
         self.places.push(Place::default());
-        if self.open.is_some() {
+        if self.is_open {
             self.mark(number);
         } else {
             self.waiting.push(number);
@@ -281,7 +284,7 @@ impl Blocks {
     }
 
     fn text(&mut self, text: &str, is_raw: bool) -> Result<(), ReadingError> {
-        if self.open.is_none() && text.trim_ascii().is_empty() {
+        if !self.is_open && text.trim_ascii().is_empty() {
             return Ok(());
         }
         if !self.is_as_written {
@@ -301,26 +304,29 @@ impl Blocks {
     }
 
     fn push(&mut self, text: &str, is_raw: bool) {
-        let mut rest = text;
-        while let Some(at) = rest.find(|letter| letter == '<' || (is_raw && letter == '&')) {
-            self.batch.push_str(&rest[..at]);
-            self.batch.push_str(if rest[at..].starts_with('<') { "&lt;" } else { "&amp;" });
-            rest = &rest[at + 1..];
+        for letter in text.chars() {
+            let is_space = letter.is_ascii_whitespace() && !self.is_as_written;
+            match letter {
+                _ if is_space && self.ends_with_space => {}
+                _ if is_space => self.batch.push(' '),
+                '<' => self.batch.push_str("&lt;"),
+                '&' if is_raw => self.batch.push_str("&amp;"),
+                letter => self.batch.push(letter),
+            }
+            self.ends_with_space = is_space;
         }
-        self.batch.push_str(rest);
     }
 
     fn begin(&mut self) {
-        if self.open.is_some() {
+        if self.is_open {
             return;
         }
+        self.is_open = true;
+        self.ends_with_space = true;
         // The line end that follows <pre> belongs to the tag.
-        let (start, end) =
-            if self.is_as_written { ("<pre>\n", "</pre>") } else { ("<div>", "</div>") };
-        self.batch.push_str(start);
-        self.open = Some(end);
+        self.batch.push_str(if self.batch.is_empty() { "<pre>\n" } else { "\n" });
         if self.gap == Gap::Paragraph {
-            self.mark(PARAGRAPH);
+            self.batch.push('\n');
         }
         self.gap = Gap::Line;
         for number in std::mem::take(&mut self.waiting) {
@@ -329,9 +335,7 @@ impl Blocks {
     }
 
     fn end(&mut self) {
-        if let Some(end) = self.open.take() {
-            self.batch.push_str(end);
-        }
+        self.is_open = false;
     }
 
     fn new_block(&mut self, gap: Gap) -> Result<(), ReadingError> {
@@ -342,7 +346,7 @@ impl Blocks {
 
     /// A line that is empty is the gap between paragraphs.
     fn new_line(&mut self) -> Result<(), ReadingError> {
-        let gap = if self.open.is_some() { Gap::Line } else { Gap::Paragraph };
+        let gap = if self.is_open { Gap::Line } else { Gap::Paragraph };
         self.new_block(gap)
     }
 
@@ -350,6 +354,9 @@ impl Blocks {
     fn flush(&mut self) -> Result<(), ReadingError> {
         self.end();
         let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
         let lines = config::with_decorator(TrivialDecorator::new())
             .lines_from_read(batch.as_bytes(), WIDTH)
             .map_err(|error| ReadingError::Unreadable(error.to_string()))?;
@@ -366,11 +373,9 @@ impl Blocks {
                         words.character += text[before..].chars().count();
                         words.byte = text.len();
                     }
-                    TaggedLineElement::FragmentStart(id) => match id.parse() {
-                        Ok(PARAGRAPH) => gap = Gap::Paragraph,
-                        Ok(number) => marks.push((number, words)),
-                        Err(_) => {}
-                    },
+                    TaggedLineElement::FragmentStart(id) => {
+                        marks.extend(id.parse().map(|number: usize| (number, words)));
+                    }
                 }
             }
             let text = text.trim_end();
