@@ -49,6 +49,7 @@ pub fn check_prompts(prompts: &Prompts) -> Vec<PromptError> {
         prompts.check::<P>().err()
     }
     [
+        check::<shared::ArchivePassageText>,
         check::<shared::CharacterText>,
         check::<shared::InstructionText>,
         check::<shared::PlotElementText>,
@@ -84,6 +85,7 @@ mod tests {
 
     #[test]
     fn prompts_read_as_intended() {
+        insta::assert_snapshot!("archive_passage", rendered::<shared::ArchivePassageText>());
         insta::assert_snapshot!("character", rendered::<shared::CharacterText>());
         insta::assert_snapshot!("instruction", rendered::<shared::InstructionText>());
         insta::assert_snapshot!("plot_element", rendered::<shared::PlotElementText>());

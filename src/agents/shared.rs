@@ -57,6 +57,27 @@ impl Prompt for PlotElementText {
     }
 }
 
+/// A passage of another text that was looked up.
+#[derive(Clone, Debug, Serialize)]
+pub struct ArchivePassageText {
+    pub file_name: String,
+    /// The heading that it stands under.
+    pub chapter: Option<String>,
+    pub content: String,
+}
+
+impl Prompt for ArchivePassageText {
+    const FILE: &'static str = "story/archive_passage.j2";
+
+    fn sample() -> Self {
+        Self {
+            file_name: "tales.txt".into(),
+            chapter: Some("The Wood".into()),
+            content: "The trees close behind whoever lies.".into(),
+        }
+    }
+}
+
 /// A rule of the author's.
 #[derive(Clone, Debug, Serialize)]
 pub struct InstructionText {
@@ -125,6 +146,8 @@ impl Prompt for SystemPrompt {
 pub struct StoryPrompt {
     pub background: Vec<String>,
     pub plot: Vec<String>,
+    /// Passages of other texts that were looked up.
+    pub archive: Vec<String>,
     pub characters: Vec<String>,
     pub recent_story: Vec<String>,
     pub work: Vec<String>,
@@ -137,6 +160,7 @@ impl Prompt for StoryPrompt {
         Self {
             background: vec!["The forest has no paths.".into()],
             plot: vec!["- scene: Hero enters forest".into()],
+            archive: vec!["- From tales.txt: The trees close behind whoever lies.".into()],
             characters: vec!["Aria\n  Personality: brave".into()],
             recent_story: vec!["The gate had closed behind her.".into()],
             work: vec!["She walked until the light was gone.".into()],
@@ -211,7 +235,12 @@ impl StoryParts {
             system: SystemPrompt { instructions: texts(Layer::System, |placed| placed.is_for_all) },
             story: StoryPrompt {
                 background: texts(Layer::PlotAndWorld, |placed| placed.kind == ElementKind::World),
-                plot: texts(Layer::PlotAndWorld, |placed| placed.kind != ElementKind::World),
+                plot: texts(Layer::PlotAndWorld, |placed| {
+                    !matches!(placed.kind, ElementKind::World | ElementKind::ArchivePassage)
+                }),
+                archive: texts(Layer::PlotAndWorld, |placed| {
+                    placed.kind == ElementKind::ArchivePassage
+                }),
                 characters: texts(Layer::Characters, |_| true),
                 recent_story: texts(Layer::RecentStory, |placed| {
                     !matches!(placed.kind, ElementKind::Work | ElementKind::Turn)
@@ -239,6 +268,7 @@ impl StoryParts {
             story: StoryPrompt {
                 background: blank(),
                 plot: blank(),
+                archive: blank(),
                 characters: blank(),
                 recent_story: blank(),
                 work: blank(),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::account::SigningKey;
 use crate::agents;
+use crate::archive::EmbeddedStore;
 use crate::chat;
 use crate::clock::Clock;
 use crate::companion;
-use crate::config::Config;
+use crate::config::{ArchiveBackend, Config};
 use crate::distil;
 use crate::embedding::MiniLm;
 use crate::engine::llama::{LlamaEngine, inspect_model_file};
@@ -59,6 +60,7 @@ pub async fn run(config: &Config, depth: Depth) -> Vec<Check> {
     checks.push(prompts(config));
     checks.push(schemas(config));
     checks.push(database(config));
+    checks.push(archive(config));
     checks.push(personas(config));
     checks.push(signing_key(config));
     checks.push(model(config, depth).await);
@@ -149,6 +151,18 @@ fn database(config: &Config) -> Check {
     match Store::inspect(&config.server.db_path) {
         Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
         Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
+    }
+}
+
+fn archive(config: &Config) -> Check {
+    const WHAT: &str = "archive";
+    match config.archive.archive_backend {
+        ArchiveBackend::Off => Check::new(WHAT, Verdict::Ok, "off".to_owned()),
+        ArchiveBackend::Chroma => todo!(),
+        ArchiveBackend::Embedded => match EmbeddedStore::inspect(super::archive_file(config)) {
+            Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
+            Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),
+        },
     }
 }
 

@@ -168,6 +168,7 @@ impl App {
             tokenizers: Arc::clone(&tokenizers),
             distiller,
             receipts: receipts.clone(),
+            archive: archive.clone().filter(|_| config.context.context_enable_rag),
             clock,
             ids,
             settings: settings::story(config),

@@ -9,14 +9,11 @@ use unicode_segmentation::UnicodeSegmentation as _;
 const MOST: usize = 64;
 /// Sentences with fewer letters say nothing.
 const FEWEST_LETTERS: usize = 3;
-/// Sentences that are looked at together at most.
-const LONGEST_RUN: usize = 3;
-/// Bytes before a vector's components: their scale.
-const SCALE_BYTES: usize = 4;
 
 /// Where the sentences of a chunk lie, in bytes, without the white space around them.
 pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
-    let trimmed = text.split_sentence_bound_indices().map(|(start, sentence)| {
+    let flowing = without_single_line_ends(text);
+    let trimmed = flowing.split_sentence_bound_indices().map(|(start, sentence)| {
         let start = start + (sentence.len() - sentence.trim_start().len());
         start..start + sentence.trim().len()
     });
@@ -27,32 +24,36 @@ pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
     trimmed.filter(says_something).take(MOST).collect()
 }
 
-/// The vectors of a chunk's sentences, in 8 bits a component, each with its scale before it.
+/// The text, of the same length: Unicode ends a sentence at every line's end, and a line that was
+/// broken to fit a page ends none.
+fn without_single_line_ends(text: &str) -> String {
+    let mut flowing = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    let mut before = '\n';
+    while let Some(letter) = letters.next() {
+        let is_single = letter == '\n' && before != '\n' && letters.peek() != Some(&'\n');
+        flowing.push(if is_single { ' ' } else { letter });
+        before = letter;
+    }
+    flowing
+}
+
+/// The directions of a chunk's sentences, in 8 bits a component; cosines with them are right to two
+/// digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentenceVectors {
     dimensions: usize,
     bytes: Vec<u8>,
 }
 
-/// How near a query is to a chunk's sentences.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Nearness {
-    /// The highest cosines with one sentence, with two and with three in a row; where there are
-    /// fewer, that with all.
-    pub(super) cosines: [f32; LONGEST_RUN],
-    /// The nearest sentence's number.
-    pub(super) nearest: usize,
-}
-
 impl SentenceVectors {
     /// Of vectors of one length.
     pub fn of(vectors: &[Vec<f32>]) -> Self {
         let dimensions = vectors.first().map_or(0, Vec::len);
-        let mut bytes = Vec::with_capacity(vectors.len() * (SCALE_BYTES + dimensions));
+        let mut bytes = Vec::with_capacity(vectors.len() * dimensions);
         for vector in vectors.iter().filter(|vector| vector.len() == dimensions) {
             let largest = vector.iter().fold(0.0_f32, |most, component| most.max(component.abs()));
             let scale = if largest > 0.0 && largest.is_finite() { largest / 127.0 } else { 1.0 };
-            bytes.extend(scale.to_le_bytes());
             bytes.extend(vector.iter().map(|component| in_eight_bits(component / scale)));
         }
         Self { dimensions, bytes }
@@ -68,60 +69,32 @@ impl SentenceVectors {
     }
 
     pub fn len(&self) -> usize {
-        self.bytes.len() / (SCALE_BYTES + self.dimensions)
+        self.bytes.len().checked_div(self.dimensions).unwrap_or(0)
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn vectors(&self) -> Vec<Vec<f32>> {
-        self.bytes.chunks_exact(SCALE_BYTES + self.dimensions).map(vector).collect()
-    }
-
+    /// The nearest sentence's number and its cosine with a query of length one; the first of equals.
     /// `None` without sentences, or where the query has another length.
-    pub(super) fn nearness(&self, query: &[f32]) -> Option<Nearness> {
-        if query.len() != self.dimensions || self.is_empty() {
+    pub(super) fn nearest(&self, query: &[f32]) -> Option<(usize, f32)> {
+        if query.len() != self.dimensions || query.is_empty() {
             return None;
         }
-        let vectors = self.vectors();
-        let mut cosines = [f32::NEG_INFINITY; LONGEST_RUN];
-        let mut nearest = 0;
-        for first in 0..vectors.len() {
-            let mut sum = vec![0.0; self.dimensions];
-            for (more, vector) in vectors[first..].iter().take(LONGEST_RUN).enumerate() {
-                for (total, component) in sum.iter_mut().zip(vector) {
-                    *total += component;
-                }
-                let cosine = cosine(query, &sum);
-                if cosine > cosines[more] {
-                    cosines[more] = cosine;
-                    nearest = if more == 0 { first } else { nearest };
-                }
-            }
-        }
-        // Runs that are longer than the chunk: all of it is the longest there is.
-        for more in 1..LONGEST_RUN {
-            if cosines[more] < -1.0 {
-                cosines[more] = cosines[more - 1];
-            }
-        }
-        Some(Nearness { cosines, nearest })
+        let vectors = self.bytes.chunks_exact(self.dimensions);
+        let cosines = vectors.map(|vector| cosine(query, vector)).enumerate();
+        cosines.reduce(|best, next| if next.1 > best.1 { next } else { best })
     }
 }
 
-fn vector(bytes: &[u8]) -> Vec<f32> {
-    let (scale, components) = bytes.split_at(SCALE_BYTES);
-    let scale = scale.try_into().map_or(0.0, f32::from_le_bytes);
-    components.iter().map(|byte| f32::from(byte.cast_signed()) * scale).collect()
-}
-
-/// Of a vector of length one with any other; 0 where that has no direction.
-fn cosine(query: &[f32], other: &[f32]) -> f32 {
-    let (product, square) = query
-        .iter()
-        .zip(other)
-        .fold((0.0, 0.0), |(product, square), (q, o)| (product + q * o, square + o * o));
+/// With a vector as it is stored; 0 where that has no direction.
+fn cosine(query: &[f32], stored: &[u8]) -> f32 {
+    let components = stored.iter().map(|byte| f32::from(byte.cast_signed()));
+    let (product, square) =
+        query.iter().zip(components).fold((0.0, 0.0), |(product, square): (f32, f32), (q, o)| {
+            (product + q * o, square + o * o)
+        });
     if square > 0.0 { product / square.sqrt() } else { 0.0 }
 }
 
@@ -138,9 +111,9 @@ mod tests {
 
     #[test]
     fn sentences_lie_where_they_stand() {
-        let text = "\n “Off with her head!” she cried. …  Oh! Nobody moved.\n\nThe End";
+        let text = "\n “Off with her head!” she\ncried. …  Oh! Nobody moved.\n\nThe End";
         let shown: Vec<_> = sentences(text).into_iter().map(|place| &text[place]).collect();
-        assert_eq!(shown, ["“Off with her head!” she cried.", "Nobody moved.", "The End"]);
+        assert_eq!(shown, ["“Off with her head!” she\ncried.", "Nobody moved.", "The End"]);
     }
 
     fn unit(vector: Vec<f32>) -> Vec<f32> {
@@ -150,34 +123,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cosines_are_those_of_the_best_runs(
+        fn the_nearest_is_found_and_its_cosine_is_right(
             vectors in proptest::collection::vec(proptest::collection::vec(-1_f32..1.0, 16), 1..8),
             query in proptest::collection::vec(-1_f32..1.0, 16),
         ) {
-            let vectors: Vec<_> = vectors.into_iter().map(unit).collect();
             let query = unit(query);
             let stored = SentenceVectors::of(&vectors);
             let stored = SentenceVectors::from_bytes(stored.bytes().to_vec(), 16);
             prop_assert_eq!(stored.len(), vectors.len());
-            let nearness = stored.nearness(&query).unwrap();
-            for run in 1..=3_usize {
-                let best = vectors.windows(run.min(vectors.len())).map(|run| {
-                    let sum = (0..16).map(|at| run.iter().map(|vector| vector[at]).sum()).collect();
-                    cosine(&query, &unit(sum))
-                });
-                let best = best.fold(f32::NEG_INFINITY, f32::max);
-                prop_assert!((nearness.cosines[run - 1] - best).abs() < 0.03);
-            }
-            let single = cosine(&query, &vectors[nearness.nearest]);
-            prop_assert!((single - nearness.cosines[0]).abs() < 0.03);
+            let (nearest, cosine) = stored.nearest(&query).unwrap();
+            let truth = |vector: &Vec<f32>| -> f32 {
+                query.iter().zip(unit(vector.clone())).map(|(a, b)| a * b).sum()
+            };
+            let best = vectors.iter().map(truth).fold(f32::NEG_INFINITY, f32::max);
+            prop_assert!((cosine - best).abs() < 0.02, "{} is not {}", cosine, best);
+            prop_assert!((cosine - truth(&vectors[nearest])).abs() < 0.02);
         }
     }
 
     #[test]
     fn nothing_comes_of_nothing() {
-        assert_eq!(SentenceVectors::of(&[]).nearness(&[1.0]), None);
+        assert_eq!(SentenceVectors::of(&[]).nearest(&[1.0]), None);
+        assert_eq!(SentenceVectors::of(&[]).nearest(&[]), None);
         let stored = SentenceVectors::of(&[vec![0.0, 0.0]]);
-        assert_eq!(stored.nearness(&[1.0, 0.0]).unwrap().cosines[0].to_bits(), 0);
-        assert_eq!(stored.nearness(&[1.0]), None);
+        assert_eq!(stored.nearest(&[1.0, 0.0]), Some((0, 0.0)));
+        assert_eq!(stored.nearest(&[1.0]), None);
     }
 }

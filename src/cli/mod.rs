@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod archive;
 mod check;
 mod models;
 mod persona;
@@ -48,6 +49,9 @@ enum Command {
     /// List personas, or import, export and remove character cards
     #[command(subcommand)]
     Persona(persona::Persona),
+    /// Put stories into the archive, or list, find and remove what is there
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
     /// Write or check the generated files: schemas, CONFIGURATION.md, .env.example
     #[command(subcommand)]
     Schemas(schemas::Schemas),
@@ -82,6 +86,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check(command) => command.run(&config).await,
         Command::Models(command) => command.run(&config).await,
         Command::Persona(command) => command.run(&config).await,
+        Command::Archive(command) => command.run(&config).await,
         Command::Schemas(command) => command.run(),
     }
 }

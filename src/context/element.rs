@@ -80,6 +80,8 @@ pub enum ElementKind {
     Character,
     UserRequest,
     World,
+    /// Of a document that was looked up.
+    ArchivePassage,
     Passage,
     /// A message of a conversation.
     Turn,

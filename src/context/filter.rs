@@ -88,6 +88,7 @@ fn passes(element: &Element, filter: &Filter) -> bool {
         | ElementKind::Summary
         | ElementKind::Memory
         | ElementKind::Feeling
+        | ElementKind::ArchivePassage
         | ElementKind::UserRequest => true,
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::consultation::Consultation;
 use super::elements::OutlineItem;
 use crate::context::{Agent, Phase};
 
@@ -202,6 +203,8 @@ pub struct ContextProcessingConfig {
     pub draft_outline_items: Vec<OutlineItem>,
     /// The chapter at hand.
     pub chapter_number: Option<i64>,
+    /// What to look up in the archive for this request; writers, editors and raters are shown it.
+    pub archive: Option<Consultation>,
     /// Keys this server doesn't know; they are named in the receipt's notes.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

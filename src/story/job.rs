@@ -86,7 +86,7 @@ impl Job {
         }
     }
 
-    fn config(&self) -> &ContextProcessingConfig {
+    pub(super) fn config(&self) -> &ContextProcessingConfig {
         &self.source.config
     }
 }
@@ -164,7 +164,9 @@ impl StoryService {
         self.engine.ready()?;
         let counter = self.counter()?;
         let mut notes = notes_on(&job);
-        let elements = self.elements(&job, &*counter)?;
+        let consulted = self.consult(&job)?;
+        notes.extend(consulted.note);
+        let elements = self.elements(&job, &consulted.material, &*counter)?;
         let window = self.window(&job)?;
         let planning = Instant::now();
         let room = self.wanted_room(&job, &elements, window.room());
@@ -193,10 +195,11 @@ impl StoryService {
         windows: &[TokenCount],
     ) -> Result<Vec<Preview>, StoryError> {
         let counter = self.counter()?;
-        let elements = self.elements(&job, &*counter)?;
+        let consulted = self.consult(&job)?;
+        let elements = self.elements(&job, &consulted.material, &*counter)?;
         let mut planned = PlannedJob {
             service: Arc::clone(self),
-            notes: notes_on(&job),
+            notes: notes_on(&job).into_iter().chain(consulted.note).collect(),
             job,
             elements,
             window: Window::default(),
@@ -215,6 +218,7 @@ impl StoryService {
     pub(super) fn elements(
         &self,
         job: &Job,
+        found: &[Material],
         counter: &dyn TokenCounter,
     ) -> Result<Vec<Element>, StoryError> {
         let reader = Reader {
@@ -225,7 +229,7 @@ impl StoryService {
         Converter::new(&self.prompts, counter, &self.settings.priorities, reader).convert(
             &job.source.story,
             job.task.as_deref(),
-            &job.material,
+            job.material.iter().chain(found),
         )
     }
 

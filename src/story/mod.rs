@@ -8,6 +8,7 @@ mod answering;
 mod chapter_outlines;
 mod character_details;
 mod character_feedback;
+mod consultation;
 mod container;
 mod conversation;
 mod editor_review;
@@ -33,6 +34,7 @@ pub use self::agentic_modify_chapter::{AgenticModifyRequest, AgenticModifyRespon
 pub use self::chapter_outlines::{ChapterOutlineRequest, ChapterOutlineResponse};
 pub use self::character_details::{CharacterDetailsRequest, CharacterDetailsResponse};
 pub use self::character_feedback::{CharacterFeedbackRequest, CharacterFeedbackResponse};
+pub use self::consultation::Consultation;
 pub use self::container::{
     CharacterContext, CharacterState, ContextProcessingConfig, CustomFilters, MinPriority,
     PlotElement, PriorityLevel, StructuredContext, SystemInstruction, UserRequest,
@@ -53,6 +55,7 @@ pub use self::rater_feedback::{RaterFeedbackRequest, RaterFeedbackResponse};
 pub use self::regenerate_bio::{RegenerateBioRequest, RegenerateBioResponse};
 pub use self::single::{Events, StoryRequest, SuggestionForm};
 use crate::agents::Profile;
+use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::context::{AllocationMode, ContextError, LayerBudgets, OverflowStrategy, Priority};
 use crate::distil::{DistilError, Distiller};
@@ -70,6 +73,8 @@ pub struct StoryService {
     pub distiller: Distiller,
     /// `None` while receipts aren't kept.
     pub receipts: Option<ReceiptBook>,
+    /// Where passages are looked up; `None` while there is no archive, or nothing is to be looked up.
+    pub archive: Option<Archive>,
     pub clock: Clock,
     pub ids: Ids,
     pub settings: StorySettings,

@@ -1,8 +1,11 @@
 //! What an agent is shown beside the story: the text it works on, its own brief, what others said
 //! about a text, the turns of a conversation.
 
+use std::sync::Arc;
+
 use super::{Converter, Draft};
-use crate::agents::shared::{FeedbackText, InstructionText};
+use crate::agents::shared::{ArchivePassageText, FeedbackText, InstructionText};
+use crate::archive::Passage;
 use crate::context::{Agent, Audience, ElementKind, KeepEnd, Layer, Priority};
 use crate::story::StoryError;
 
@@ -15,6 +18,8 @@ pub(in crate::story) enum Material {
     Brief(String),
     /// What somebody said about a text.
     Feedback { source: String, text: String },
+    /// A passage of the archive.
+    Archive(Arc<Passage>),
     /// A message of a conversation, the last one first in importance.
     Turn { number: usize, text: String },
 }
@@ -34,6 +39,7 @@ impl Converter<'_> {
             Material::Work { name, text, need } => self.work(name, text, *need),
             Material::Brief(text) => self.brief(text)?,
             Material::Feedback { source, text } => self.feedback(source, text, at)?,
+            Material::Archive(passage) => self.archive_passage(passage)?,
             Material::Turn { number, text } => self.turn(*number, text),
         }
         Ok(())
@@ -84,6 +90,26 @@ impl Converter<'_> {
             ..Draft::new(kind, Layer::Immediate, audience, self.priorities.user.medium)
         };
         self.push(draft, &format!("feedback-{}", at + 1));
+        Ok(())
+    }
+
+    /// Its id says where it is from; no character knows of it.
+    fn archive_passage(&mut self, passage: &Passage) -> Result<(), StoryError> {
+        let document = &passage.document;
+        let content = passage.text.trim().to_owned();
+        let (file_name, chapter) = (document.file_name.clone(), passage.section.clone());
+        let words = ArchivePassageText { file_name, chapter, content };
+        let text = self.words(&passage.text, &words)?;
+        let audience = Audience::of(&[Agent::Writer, Agent::Editor, Agent::Rater]);
+        let (kind, layer) = (ElementKind::ArchivePassage, Layer::PlotAndWorld);
+        let draft = Draft {
+            text,
+            type_name: "archive".to_owned(),
+            tags: vec!["archive".to_owned()],
+            ..Draft::new(kind, layer, audience, self.priorities.plot.medium)
+        };
+        let std::ops::Range { start, end } = passage.characters;
+        self.push(draft, &format!("archive:{}:{start}-{end}", document.file_path));
         Ok(())
     }
 

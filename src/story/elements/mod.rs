@@ -158,11 +158,11 @@ impl<'a> Converter<'a> {
     }
 
     /// All elements; `task` is what the prompt asks for anyway, and isn't said twice.
-    pub(super) fn convert(
+    pub(super) fn convert<'m>(
         mut self,
         story: &StructuredContext,
         task: Option<&str>,
-        material: &[Material],
+        material: impl IntoIterator<Item = &'m Material>,
     ) -> Result<Vec<Element>, StoryError> {
         refuse_duplicate_characters(&story.character_contexts)?;
         self.older_shape(story, task)?;
@@ -178,7 +178,7 @@ impl<'a> Converter<'a> {
         for (position, request) in story.user_requests.iter().enumerate() {
             self.user_request(request, position)?;
         }
-        for (position, material) in material.iter().enumerate() {
+        for (position, material) in material.into_iter().enumerate() {
             self.material(material, position)?;
         }
         Ok(self.elements)
@@ -408,7 +408,7 @@ pub(super) fn strategy(kind: ElementKind, type_name: &str) -> Option<Strategy> {
         ElementKind::Character => Some(Strategy::CharacterDevelopment),
         ElementKind::UserRequest => Some(Strategy::FeedbackSummary),
         ElementKind::World => Some(Strategy::WorldBuilding),
-        ElementKind::Passage => Some(Strategy::PlotSummary),
+        ElementKind::Passage | ElementKind::ArchivePassage => Some(Strategy::PlotSummary),
         ElementKind::Turn => Some(Strategy::ConversationHistory),
         ElementKind::Work | ElementKind::Summary | ElementKind::Memory | ElementKind::Feeling => {
             None

@@ -28,7 +28,7 @@ CREATE TABLE chunks (
     PRIMARY KEY (document, position)
 ) STRICT;
 
--- The vectors of a chunk's sentences, in eight bits a component, each after its scale.
+-- The directions of a chunk's sentences, in eight bits a component.
 CREATE TABLE sentences (
     document INTEGER NOT NULL,
     position INTEGER NOT NULL,
