@@ -44,7 +44,7 @@ run: build ## fetch the models, build, and serve
 build: prepare ## build the server as a release
 	$(CARGO) build --release --locked --bin rhapsode $(features)
 
-test: prepare ## run every test in Rust, with the real small models
+test: prepare ## run every test in Rust, with the real small models and a real ChromaDB
 	$(tested_models) $(CARGO) run --locked $(features) -- models pull --default
 	$(tested_models) $(CARGO) test --locked $(features) $(ARGS)
 
@@ -83,5 +83,5 @@ bench-memory: prepare ## measure what a talk's memory finds, in the conversation
 	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
 	$(tested_models) LOCOMO="$(LOCOMO)" $(CARGO) bench --locked --profile release --bench memory $(features) -- $(ARGS)
 
-prepare: ## install what the build needs (compiler, cmake, libclang, pip), or say how
+prepare: ## install what is needed (compiler, cmake, libclang, pip, venv), or say how
 	@sh scripts/prepare.sh

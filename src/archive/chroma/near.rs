@@ -62,7 +62,7 @@ pub(super) async fn candidates(
     let words = words_of(&probe.text);
     let holding = search.read_holders(&words, vector, &mut texts).await?;
     let all = chunks.count().await?;
-    let contents: Vec<&str> = texts.values().map(|text| text.text.as_str()).collect();
+    let contents: Vec<&str> = texts.values().map(|text| text.content.as_str()).collect();
     let scores = bm25(&words, &holding, all, &contents);
     Ok(best(&texts, &scores, &near, probe.limit))
 }
@@ -88,7 +88,7 @@ fn best(texts: &Texts, scores: &[f32], near: &HashSet<String>, limit: usize) -> 
 struct Text {
     document: DocumentId,
     index: usize,
-    text: String,
+    content: String,
     cosine: Option<f32>,
 }
 
@@ -247,20 +247,20 @@ fn read(found: QueryResult, vector: &[f32]) -> Texts {
     ) else {
         return Texts::new();
     };
-    let text = |((id, text), embedding): ((String, String), Vec<f32>)| {
+    let text = |((id, content), embedding): ((String, String), Vec<f32>)| {
         let (document, index) = records::parse_chunk_id(&id)?;
-        Some((id, Text { document, index, text, cosine: Some(cosine(&embedding, vector)) }))
+        Some((id, Text { document, index, content, cosine: Some(cosine(&embedding, vector)) }))
     };
     ids.into_iter().zip(documents).zip(embeddings).filter_map(text).collect()
 }
 
 fn read_all(got: GetResult, vector: Option<&[f32]>) -> Texts {
     let mut embeddings = got.embeddings.unwrap_or_default().into_iter();
-    let text = |(id, text): (String, Option<String>)| {
+    let text = |(id, content): (String, Option<String>)| {
         let embedding = embeddings.next().flatten();
         let (document, index) = records::parse_chunk_id(&id)?;
         let cosine = vector.map(|vector| cosine(&embedding.unwrap_or_default(), vector));
-        Some((id, Text { document, index, text: text?, cosine }))
+        Some((id, Text { document, index, content: content?, cosine }))
     };
     got.ids.into_iter().zip(got.documents.unwrap_or_default()).filter_map(text).collect()
 }

@@ -26,7 +26,7 @@ pub(super) async fn staged(chunks: &Collection, id: &DocumentId) -> Result<usize
     let ids = chunks.ids(Some(of_document(id)), None).await?;
     let numbers: HashSet<usize> =
         ids.iter().filter_map(|id| records::parse_chunk_id(id)).map(|(_, index)| index).collect();
-    Ok((0..).take_while(|index| numbers.contains(index)).count())
+    Ok((0..numbers.len()).take_while(|index| numbers.contains(index)).count())
 }
 
 pub(super) async fn stage(
@@ -59,6 +59,7 @@ pub(super) async fn publish(
         id: document.id.clone(),
         file_path: document.file_path.clone(),
         published_at: later.map_or(now, |later| later.max(now)),
+        chunks_in: shelf.chunks.id().to_owned(),
     };
     shelf.write(document, &claim).await?;
     // Whoever replaced this document somewhere else may have deleted its chunks just now.
