@@ -60,8 +60,9 @@ pub(super) async fn candidates(
     };
     let near: HashSet<String> = texts.keys().cloned().collect();
     let words = words_of(&probe.text);
-    let holding = search.read_holders(&words, vector, &mut texts).await?;
     let all = chunks.count().await?;
+    let (holders, holding) = search.holders(&words, all).await?;
+    search.read_best(&holders, vector, &mut texts).await?;
     let contents: Vec<&str> = texts.values().map(|text| text.content.as_str()).collect();
     let scores = bm25(&words, &holding, all, &contents);
     Ok(best(&texts, &scores, &near, probe.limit))
@@ -151,15 +152,13 @@ impl Search<'_> {
         Ok(texts)
     }
 
-    /// Reads the chunks that most likely have the highest BM25. Returns for each word how many chunks
-    /// hold it.
-    async fn read_holders(
+    /// Reads those first of these chunks that are shown.
+    async fn read_best(
         &mut self,
-        words: &[Word],
+        holders: &[String],
         vector: Option<&[f32]>,
         texts: &mut Texts,
-    ) -> Result<Vec<usize>, Failure> {
-        let (holders, holding) = self.holders(words).await?;
+    ) -> Result<(), Failure> {
         let wanted = self.limit.saturating_mul(READ_PER_WANTED);
         let mut unread: Vec<String> = Vec::new();
         // As many are checked at once as are wanted: most of what is there is shown.
@@ -179,12 +178,16 @@ impl Search<'_> {
         let what: &[&str] =
             if vector.is_some() { &["documents", "embeddings"] } else { &["documents"] };
         texts.extend(read_all(self.chunks.get_by_ids(unread, what).await?, vector));
-        Ok(holding)
+        Ok(())
     }
 
     /// Chunks that hold words, those first that hold the most and the rarest; and for each word, how
-    /// many hold it.
-    async fn holders(&self, words: &[Word]) -> Result<(Vec<String>, Vec<usize>), Failure> {
+    /// many hold it. `all` is how many chunks there are.
+    async fn holders(
+        &self,
+        words: &[Word],
+        all: usize,
+    ) -> Result<(Vec<String>, Vec<usize>), Failure> {
         let chunks = self.chunks;
         let calls: Vec<_> = words
             .iter()
@@ -203,11 +206,10 @@ impl Search<'_> {
         for (number, ids) in &found {
             holding[*number] += ids.len();
         }
-        let any: HashSet<&String> = found.iter().flat_map(|(_, ids)| ids).collect();
         let mut weights: HashMap<&String, f32> = HashMap::new();
         for (number, ids) in &found {
             for id in ids {
-                *weights.entry(id).or_default() += idf(any.len(), holding[*number]);
+                *weights.entry(id).or_default() += idf(all, holding[*number]);
             }
         }
         let mut holders: Vec<_> = weights.into_iter().collect();
