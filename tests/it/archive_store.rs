@@ -2,6 +2,7 @@
 //! want a token, lose a collection.
 
 use std::f32::consts::TAU;
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -209,14 +210,14 @@ async fn publishing_again_changes_path_and_metadata(place: Place) {
     let store = place.open();
     let mut document = add(&*store, "a.txt", &["The fox ran."]).await;
     document.metadata.insert("tags".to_owned(), json!(["fox", { "deep": [1, null] }]));
-    document.file_path = "b.txt".to_owned();
+    "b.txt".clone_into(&mut document.file_path);
     store.publish(&document).await.unwrap();
     assert_eq!(shown(&*store).await, [document.clone()]);
     // The path that it left is free.
     let other = add(&*store, "a.txt", &["Another."]).await;
     assert_eq!(shown(&*store).await, [other.clone(), document.clone()]);
     // It takes the other's place.
-    document.file_path = "a.txt".to_owned();
+    "a.txt".clone_into(&mut document.file_path);
     store.publish(&document).await.unwrap();
     assert_eq!(shown(&*store).await, [document.clone()]);
     assert_eq!(places(&found(&*store, &probe("", Some(0.0))).await), [(document.id, 0)]);
@@ -233,7 +234,7 @@ async fn what_is_removed_is_gone(place: Place) {
     assert!(!store.remove(&staged.id).await.unwrap());
     assert!(store.remove(&gone.id).await.unwrap());
     assert!(!store.remove(&gone.id).await.unwrap());
-    assert_eq!(shown(&*store).await, [kept.clone()]);
+    assert_eq!(shown(&*store).await, from_ref(&kept));
     assert_eq!(places(&found(&*store, &probe("gone", Some(0.0))).await), [(kept.id, 0)]);
     for id in [&staged.id, &gone.id] {
         assert_eq!(store.staged(id).await.unwrap(), 0);
@@ -364,7 +365,7 @@ async fn two_who_bring_one_text_at_once_make_one_document(place: Place) {
     let pieces: Vec<String> = (0..150).map(|number| format!("Piece {number}. ")).collect();
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let (document, _) = tokio::join!(add(&*one, "a.txt", &pieces), add(&*two, "a.txt", &pieces));
-    assert_eq!(shown(&*one).await, [document.clone()]);
+    assert_eq!(shown(&*one).await, from_ref(&document));
     assert_eq!(one.staged(&document.id).await.unwrap(), 150);
     let chunks = two.chunks(&document.id, 0, usize::MAX).await.unwrap();
     assert_eq!(joined(&chunks), pieces.concat());
@@ -412,7 +413,7 @@ async fn whoever_is_stopped_anywhere_can_begin_anew(place: Place) {
         let store = place.open();
         add(&*store, "a.txt", &["An older text."]).await;
         for chunk in chunks.iter().take(stop) {
-            store.stage(&document.id, EMBEDDER, std::slice::from_ref(chunk)).await.unwrap();
+            store.stage(&document.id, EMBEDDER, from_ref(chunk)).await.unwrap();
         }
         if stop > chunks.len() {
             store.publish(&document).await.unwrap();
@@ -425,7 +426,7 @@ async fn whoever_is_stopped_anywhere_can_begin_anew(place: Place) {
         assert_eq!(staged, stop.min(chunks.len()));
         store.stage(&document.id, EMBEDDER, &chunks[staged..]).await.unwrap();
         store.publish(&document).await.unwrap();
-        assert_eq!(shown(&*store).await, [document.clone()]);
+        assert_eq!(shown(&*store).await, from_ref(&document));
         assert_eq!(found(&*store, &probe("fox", Some(0.0))).await.len(), 3);
         assert!(store.remove(&document.id).await.unwrap());
     }
@@ -436,7 +437,7 @@ async fn sweeping_leaves_what_is_published(place: Place) {
     store.sweep().await.unwrap();
     let document = add(&*store, "a.txt", &["The fox ", "ran."]).await;
     store.sweep().await.unwrap();
-    assert_eq!(shown(&*store).await, [document.clone()]);
+    assert_eq!(shown(&*store).await, from_ref(&document));
     assert_eq!(store.staged(&document.id).await.unwrap(), 2);
 }
 
@@ -483,7 +484,7 @@ async fn chroma_away_is_told_and_comes_back_by_itself() {
     let told = store.candidates(&probe("fox", Some(0.0))).await.unwrap_err();
     assert!(matches!(told, ArchiveStoreError::Away(_)), "{told:?}");
     server.restart();
-    assert_eq!(shown(&*store).await, [document.clone()]);
+    assert_eq!(shown(&*store).await, from_ref(&document));
     // Gone and back without anybody noticing.
     server.restart();
     let found = found(&*store, &probe("fox", Some(0.0))).await;
