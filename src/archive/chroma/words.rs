@@ -3,7 +3,7 @@
 //! Chroma has no word index that knows inflections. It matches regular expressions (in the syntax of
 //! Rust's crate `regex`) on raw text, so each term becomes an expression that at least all words of
 //! that term match; which of the texts found do hold the term is decided here. An apostrophe inside a
-//! word is looked for after its first letter only ("o'clock", "d'Artagnan").
+//! word is looked for after its first two letters only ("o'clock", "ma'am").
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,9 +12,8 @@ use crate::retrieval::terms;
 /// Each costs the server a pass over the archive. Of longer queries the longest words count, as
 /// these are mostly the rarest.
 const MOST_WORDS: usize = 12;
-/// Shorter words have no apostrophe looked for: they would lose the three letters in a row by which
-/// Chroma's index finds them.
-const SHORTEST_WITH_APOSTROPHE: usize = 5;
+/// In shorter words, in letters, no apostrophe is looked for.
+const SHORTEST_WITH_APOSTROPHE: usize = 4;
 
 /// How soon repetitions stop to count, and how much long texts pay for their length: as in
 /// `retrieval::Lexicon`, which can't be told that a word is in more texts than it was given.
@@ -48,7 +47,7 @@ fn pattern(term: &str) -> String {
         // The stemmer's exceptions: dying, lying, tying.
         "die" | "lie" | "tie" => format!("{}(?:ie|y)", &term[..1]),
         _ if term.is_ascii() => english(term),
-        _ => escaped(term),
+        _ => begun(term),
     };
     format!("(?i){border}{body}")
 }
@@ -68,9 +67,10 @@ fn english(stem: &str) -> String {
 
 fn begun(word: &str) -> String {
     let mut letters = word.chars();
-    match letters.next() {
-        Some(first) if word.len() >= SHORTEST_WITH_APOSTROPHE => {
-            format!("{}['’]?{}", escaped(&first.to_string()), escaped(letters.as_str()))
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if word.chars().count() >= SHORTEST_WITH_APOSTROPHE => {
+            let (first, second) = (escaped(&first.to_string()), escaped(&second.to_string()));
+            format!("{first}['’]?{second}['’]?{}", escaped(letters.as_str()))
         }
         _ => escaped(word),
     }
@@ -162,6 +162,8 @@ mod tests {
             ("die", "dying"),
             ("o'clock", "at five O’Clock"),
             ("d’Artagnan", "and D'Artagnan"),
+            ("ma'am", "Yes, Ma’am"),
+            ("l’été", "L'ÉTÉ"),
             ("дом", "Жёлтый ДОМ"),
             ("京", "東京へ"),
             ("C++", "in C++"),
