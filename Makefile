@@ -18,7 +18,7 @@ PORTABLE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-clients lint demo models bench bench-engine bench-emotion bench-memory prepare
+.PHONY: help run build test test-clients lint demo models bench bench-engine bench-emotion bench-memory bench-archive prepare
 
 # Read by the shell, when a recipe runs.
 target_dir = $${CARGO_TARGET_DIR:-target}
@@ -44,7 +44,7 @@ run: build ## fetch the models, build, and serve
 build: prepare ## build the server as a release
 	$(CARGO) build --release --locked --bin rhapsode $(features)
 
-test: prepare ## run every test in Rust, with the real small models
+test: prepare ## run every test in Rust, with the real small models and a real ChromaDB
 	$(tested_models) $(CARGO) run --locked $(features) -- models pull --default
 	$(tested_models) $(CARGO) test --locked $(features) $(ARGS)
 
@@ -83,5 +83,9 @@ bench-memory: prepare ## measure what a talk's memory finds, in the conversation
 	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
 	$(tested_models) LOCOMO="$(LOCOMO)" $(CARGO) bench --locked --profile release --bench memory $(features) -- $(ARGS)
 
-prepare: ## install what the build needs (compiler, cmake, libclang, pip), or say how
+bench-archive: prepare ## measure what the archive finds, and how fast, beside a ChromaDB server
+	$(tested_models) $(CARGO) run --release --locked $(features) -- models pull --default
+	$(tested_models) $(CARGO) bench --locked --profile release --bench archive $(features) -- $(ARGS)
+
+prepare: ## install what is needed (compiler, cmake, libclang, pip, venv), or say how
 	@sh scripts/prepare.sh

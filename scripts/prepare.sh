@@ -47,6 +47,11 @@ has_pip() {
         >/dev/null 2>&1
 }
 
+# Debian leaves ensurepip out, without which venv makes no environment.
+has_venv() {
+    python3 -c 'import venv, ensurepip' >/dev/null 2>&1
+}
+
 missing=''
 apt=''
 brew=''
@@ -72,9 +77,11 @@ look() {
         need "clang's headers" clang XCODE
     fi
     if ! has python3; then
-        need 'python3 with pip' 'python3 python3-pip' python
-    elif ! has_pip; then
-        need 'pip for python3' python3-pip python
+        need 'python3 with pip and venv' 'python3 python3-pip python3-venv' python
+    else
+        if ! has_pip; then need 'pip for python3' python3-pip python; fi
+        # The tests install a ChromaDB server into an environment of its own.
+        if ! has_venv; then need 'venv for python3' python3-venv python; fi
     fi
 }
 

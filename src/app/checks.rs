@@ -158,7 +158,10 @@ fn archive(config: &Config) -> Check {
     const WHAT: &str = "archive";
     match config.archive.archive_backend {
         ArchiveBackend::Off => Check::new(WHAT, Verdict::Ok, "off".to_owned()),
-        ArchiveBackend::Chroma => todo!(),
+        ArchiveBackend::Chroma => {
+            let url = config.archive.chroma_url.as_deref().unwrap_or_default();
+            Check::new(WHAT, Verdict::Ok, format!("ChromaDB at {url}"))
+        }
         ArchiveBackend::Embedded => match EmbeddedStore::inspect(super::archive_file(config)) {
             Ok(detail) => Check::new(WHAT, Verdict::Ok, detail),
             Err(error) => Check::new(WHAT, Verdict::Fault, error.to_string()),

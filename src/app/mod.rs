@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{HttpParts, log_settings, remote as remote_settings, signing_key};
 pub use self::shutdown::signals;
 use crate::account::{Accounts, SigningKey};
-use crate::archive::{Archive, ArchiveParts, ArchiveStore, EmbeddedStore};
+use crate::archive::{Archive, ArchiveParts, ArchiveStore, ChromaStore, EmbeddedStore};
 use crate::chat::{ChatParts, ChatService};
 use crate::clock::Clock;
 use crate::companion::{CompanionParts, Companions};
@@ -288,7 +288,9 @@ fn archive_store(config: &Config, clock: &Clock) -> Option<Arc<dyn ArchiveStore>
         ArchiveBackend::Embedded => {
             Some(Arc::new(EmbeddedStore::new(archive_file(config), clock.clone())))
         }
-        ArchiveBackend::Chroma => None,
+        ArchiveBackend::Chroma => {
+            Some(Arc::new(ChromaStore::new(settings::chroma(config)?, clock.clone())))
+        }
         ArchiveBackend::Off => None,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::account::{AccountSettings, Algorithm, KeyError, SigningKey};
 use crate::agents::Profile;
-use crate::archive::{ArchiveSettings, ChunkSize};
+use crate::archive::{ArchiveSettings, ChromaSettings, ChunkSize};
 use crate::chat::{ChatSettings, Shares};
 use crate::companion::{CompanionSettings, VisitSettings};
 use crate::config::{self, Config};
@@ -193,6 +193,19 @@ pub(super) fn archive(config: &Config) -> ArchiveSettings {
         collection: archive.archive_collection_name.clone(),
         largest_file: usize::try_from(archive.archive_max_file_bytes.get()).unwrap_or(usize::MAX),
     }
+}
+
+/// `None` where it has no URL, which the configuration refuses.
+pub(super) fn chroma(config: &Config) -> Option<ChromaSettings> {
+    let archive = &config.archive;
+    Some(ChromaSettings {
+        url: archive.chroma_url.clone()?,
+        tenant: archive.chroma_tenant.clone(),
+        database: archive.chroma_database.clone(),
+        token: archive.chroma_token.clone(),
+        token_header: archive.chroma_token_header,
+        collection: archive.archive_collection_name.clone(),
+    })
 }
 
 pub(super) fn talk_defaults(config: &Config) -> TalkDefaults {

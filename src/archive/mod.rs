@@ -1,6 +1,7 @@
 //! The archive: finished stories, found by meaning, answered with sources.
 
 mod chunking;
+mod chroma;
 mod document;
 mod embedded;
 mod filter;
@@ -13,6 +14,7 @@ mod sentences;
 mod service;
 mod store;
 
+pub use chroma::{ChromaSettings, ChromaStore};
 pub use chunking::{ChunkSize, chunks};
 pub use document::{Chunk, Document, DocumentId, Embedded, Section, joined};
 pub use embedded::EmbeddedStore;

@@ -1,20 +1,15 @@
 //! Which entries hold which terms, and BM25 over them. Terms stand in the order of their first
 //! appearance, so that cutting entries off cuts terms off the end.
 //!
-//! BM25 as in Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009), with
-//! idf = ln(1 + (n − df + 0.5) / (df + 0.5)); n, df and the mean length are those of the entries
-//! searched. Every term of a query counts once.
+//! n, df and the mean length are those of the entries searched. Every term of a query counts once.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
 
+use super::bm25::{MOST_SATURATED, idf, saturated};
 use super::grow;
 
-/// How soon repetitions stop to count.
-const K1: f32 = 0.9;
-/// How much long entries pay for their length.
-const B: f32 = 0.4;
 /// Only so many terms of a query are looked up, the rarest: a long message names its matter in them.
 const MOST_TERMS: usize = 48;
 
@@ -171,10 +166,7 @@ impl Lexicon {
         // Stable, so that among equals the one that came first in the talk stays first.
         rarest.sort_by_key(|postings| postings.len());
         rarest.truncate(MOST_TERMS);
-        let idf = |postings: &[Posting]| {
-            let (all, holding) = (upto as f32, postings.len() as f32);
-            (1.0 + (all - holding + 0.5) / (holding + 0.5)).ln()
-        };
+        let idf = |postings: &[Posting]| idf(upto, postings.len());
         rarest.into_iter().map(|postings| (postings, idf(postings))).collect()
     }
 
@@ -225,13 +217,12 @@ impl Found<'_> {
 
     /// What no entry's score can reach: every term that some entry has, repeated without end.
     pub fn most(&self) -> f32 {
-        self.terms.iter().map(|(_, idf)| idf * (K1 + 1.0)).sum()
+        self.terms.iter().map(|(_, idf)| idf * MOST_SATURATED).sum()
     }
 
     fn share(&self, posting: Posting, idf: f32) -> f32 {
         let length = self.lengths[posting.position as usize] as f32 / self.mean_length;
-        let count = posting.count as f32;
-        idf * count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length))
+        idf * saturated(posting.count as f32, length)
     }
 }
 

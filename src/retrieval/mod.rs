@@ -1,12 +1,14 @@
 //! What finding texts is made of: terms and BM25 over them, vectors and exact cosines, and scores of
 //! different kinds brought together. Pure: no I/O, no clock, no model.
 
+mod bm25;
 mod lexicon;
 mod scores;
 mod stop_words;
 mod vectors;
 mod words;
 
+pub use bm25::{MOST_SATURATED, idf, saturated};
 pub use lexicon::{Found, Lexicon};
 pub use scores::{Range, first_by};
 pub use stop_words::is_stop_word;

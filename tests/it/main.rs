@@ -11,8 +11,10 @@
 
 mod accounts;
 mod architecture;
+mod archive_store;
 mod bad_input;
 mod chapter;
+mod chroma;
 mod command_line;
 mod companion;
 mod crash;
