@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{HttpParts, log_settings, remote as remote_settings, signing_key};
 pub use self::shutdown::signals;
 use crate::account::{Accounts, SigningKey};
+use crate::archive::{AskingService, Library};
 use crate::chat::{ChatParts, ChatService};
 use crate::clock::Clock;
 use crate::companion::{CompanionParts, Companions};
@@ -55,6 +56,8 @@ pub struct Parts {
     pub personas: Personas,
     pub clock: Clock,
     pub ids: Ids,
+    /// What questions are answered from; `None` without an archive.
+    pub library: Option<Arc<dyn Library>>,
     /// Signs the tokens of accounts.
     pub signing_key: SigningKey,
 }
@@ -88,6 +91,7 @@ impl Parts {
             store: Some(store),
             personas,
             ids,
+            library: None,
             signing_key,
             clock,
         })
@@ -103,8 +107,18 @@ impl App {
             config.context.context_enable_caching,
             move || for_tokenizers.counter(),
         ));
-        let Parts { prompts, embedder, metrics, store, personas, clock, ids, signing_key, .. } =
-            parts;
+        let Parts {
+            prompts,
+            embedder,
+            metrics,
+            store,
+            personas,
+            clock,
+            ids,
+            library,
+            signing_key,
+            engine: _,
+        } = parts;
         let distiller = Distiller::new(
             Arc::clone(&engine),
             Some(Arc::clone(&embedder)),
@@ -160,6 +174,19 @@ impl App {
                 settings: settings::companion(config),
             }))
         });
+        let asking = library.map(|library| {
+            Arc::new(AskingService {
+                library,
+                engine: Arc::clone(&engine),
+                prompts: Arc::clone(&prompts),
+                tokenizers: Arc::clone(&tokenizers),
+                distiller: distiller.clone(),
+                receipts: receipts.clone(),
+                clock: clock.clone(),
+                ids: ids.clone(),
+                settings: settings::asking(config),
+            })
+        });
         let story = Arc::new(StoryService {
             engine: Arc::clone(&engine),
             prompts,
@@ -173,6 +200,7 @@ impl App {
         let HttpParts { http, token_limits, limits, grace } = settings::http(config);
         let state = AppState {
             story,
+            asking,
             chat,
             embedder,
             metrics,

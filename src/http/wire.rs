@@ -11,7 +11,8 @@ use super::memory::wire as memory;
 use super::openai::wire as openai;
 use super::personas::wire as personas;
 use super::visits::wire as visits;
-use super::{health, story, tokens};
+use super::{archive, health, story, tokens};
+use crate::archive as archive_room;
 use crate::context::Receipt;
 use crate::memory::Line;
 use crate::metrics::Metrics;
@@ -63,7 +64,7 @@ pub(super) enum Completion {
 
 impl<T> WireEvent<T> {
     /// The event for the wire; an error is recorded here, since no response carries it to the layers.
-    pub(super) fn tell(event: StoryEvent<T>, metrics: &Metrics) -> Self {
+    pub(super) fn tell<E: Into<ApiError>>(event: StoryEvent<T, E>, metrics: &Metrics) -> Self {
         match event {
             StoryEvent::Status { phase, message, progress, data, member } => Self::Status {
                 phase,
@@ -80,7 +81,7 @@ impl<T> WireEvent<T> {
             }
             StoryEvent::Result(data) => Self::Result { data, status: Completion::Complete },
             StoryEvent::Error(error) => {
-                let error = ApiError::from(error);
+                let error: ApiError = error.into();
                 error.record("a stream", None, metrics);
                 Self::Error {
                     message: error.detail,
@@ -106,6 +107,11 @@ macro_rules! named {
 
 /// Every type that clients send or receive, by the name its file in `schemas/` has.
 pub(super) const TYPES: &[NamedSchema] = named![
+    "AskChatRequest" => archive_room::AskChatRequest,
+    "AskEvent" => WireEvent<archive_room::AskResponse>,
+    "AskRequest" => archive_room::AskRequest,
+    "AskResponse" => archive_room::AskResponse,
+    "AskingStatus" => archive::asking::AskingStatus,
     "AccountDeletion" => companion::AccountDeletion,
     "ActiveSessions" => visits::ActiveSessions,
     "CompanionMessageEvent" => companion::SpokenEvent<companion::CompanionMessageResponse>,

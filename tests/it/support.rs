@@ -211,6 +211,7 @@ impl TestApp {
             signing_key: app::signing_key(&config, &ids).expect("a key"),
             ids,
             clock,
+            library: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

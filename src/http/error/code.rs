@@ -38,6 +38,8 @@ pub enum Code {
     ShuttingDown,
     TooManySockets,
     MemoryOff,
+    ArchiveOff,
+    ArchiveUnavailable,
     UnknownPersona,
     TooManySessions,
     ConversationBusy,
@@ -170,6 +172,15 @@ impl Code {
             Self::MemoryOff => {
                 ("MEMORY_OFF", S::SERVICE_UNAVAILABLE, Level::INFO, "Nothing is remembered here")
             }
+            Self::ArchiveOff => {
+                ("ARCHIVE_OFF", S::SERVICE_UNAVAILABLE, Level::INFO, "There is no archive here")
+            }
+            Self::ArchiveUnavailable => (
+                "ARCHIVE_UNAVAILABLE",
+                S::SERVICE_UNAVAILABLE,
+                Level::WARN,
+                "The archive can't be used",
+            ),
             Self::UnknownPersona => {
                 ("UNKNOWN_PERSONA", S::BAD_REQUEST, Level::INFO, "There is no such persona")
             }

@@ -2,6 +2,7 @@
 //! list. To add an endpoint: its handler in a file of its own, its line here.
 
 mod accounts;
+mod archive_rag;
 mod companions;
 mod memory;
 mod server;
@@ -67,6 +68,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         memory::ROWS,
         accounts::ROWS,
         companions::ROWS,
+        archive_rag::ROWS,
     ];
     rooms.into_iter().flatten()
 }

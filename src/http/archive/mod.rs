@@ -1,0 +1,3 @@
+//! The archive's routes.
+
+pub(super) mod asking;
