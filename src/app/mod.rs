@@ -107,18 +107,9 @@ impl App {
             config.context.context_enable_caching,
             move || for_tokenizers.counter(),
         ));
-        let Parts {
-            prompts,
-            embedder,
-            metrics,
-            store,
-            personas,
-            clock,
-            ids,
-            library,
-            signing_key,
-            engine: _,
-        } = parts;
+        let library = parts.library.clone();
+        let Parts { prompts, embedder, metrics, store, personas, clock, ids, signing_key, .. } =
+            parts;
         let distiller = Distiller::new(
             Arc::clone(&engine),
             Some(Arc::clone(&embedder)),
@@ -174,19 +165,6 @@ impl App {
                 settings: settings::companion(config),
             }))
         });
-        let asking = library.map(|library| {
-            Arc::new(AskingService {
-                library,
-                engine: Arc::clone(&engine),
-                prompts: Arc::clone(&prompts),
-                tokenizers: Arc::clone(&tokenizers),
-                distiller: distiller.clone(),
-                receipts: receipts.clone(),
-                clock: clock.clone(),
-                ids: ids.clone(),
-                settings: settings::asking(config),
-            })
-        });
         let story = Arc::new(StoryService {
             engine: Arc::clone(&engine),
             prompts,
@@ -197,6 +175,7 @@ impl App {
             ids,
             settings: settings::story(config),
         });
+        let asking = library.map(|library| asking(config, library, &story));
         let HttpParts { http, token_limits, limits, grace } = settings::http(config);
         let state = AppState {
             story,
@@ -283,6 +262,21 @@ impl App {
         chat.finish().await;
         served.context("the server stopped unexpectedly")
     }
+}
+
+/// Answers from this library, with what stories are written with.
+fn asking(config: &Config, library: Arc<dyn Library>, story: &StoryService) -> Arc<AskingService> {
+    Arc::new(AskingService {
+        library,
+        engine: Arc::clone(&story.engine),
+        prompts: Arc::clone(&story.prompts),
+        tokenizers: Arc::clone(&story.tokenizers),
+        distiller: story.distiller.clone(),
+        receipts: story.receipts.clone(),
+        clock: story.clock.clone(),
+        ids: story.ids.clone(),
+        settings: settings::asking(config),
+    })
 }
 
 /// Sees to companions at once, and each minute from then on; what is begun is done to its end.

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod architecture;
+mod asking;
 mod bad_input;
 mod chapter;
 mod command_line;

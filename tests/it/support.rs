@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use rhapsode::app::{self, App, Parts};
+use rhapsode::archive::Library;
 use rhapsode::clock::{Clock, Hands};
 use rhapsode::config::Config;
 use rhapsode::embedding::{Embedder, LazyEmbedder};
@@ -24,6 +25,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::asking::Shelf;
 
 /// Far longer than anything takes; only a fault lasts this long.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -162,7 +165,8 @@ impl TestApp {
         settings: &[(&str, &str)],
     ) -> Self {
         let store = Store::open(folder).expect("a database");
-        Self::with_seed(engine, store, settings, 7 + earlier_starts(folder)).await
+        let library = Some(Arc::default());
+        Self::with_seed(engine, store, settings, 7 + earlier_starts(folder), library).await
     }
 
     /// A server over an open database.
@@ -171,7 +175,18 @@ impl TestApp {
         store: Store,
         settings: &[(&str, &str)],
     ) -> Self {
-        Self::with_seed(engine, store, settings, 7).await
+        Self::with_seed(engine, store, settings, 7, Some(Arc::default())).await
+    }
+
+    /// A server that answers from these documents, or has no archive.
+    pub(crate) async fn answering_from(
+        library: Option<Arc<Shelf>>,
+        engine: Arc<dyn Engine>,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path()).expect("a database");
+        Self::with_seed(engine, store, settings, 7, library).await.keeping(folder)
     }
 
     async fn with_seed(
@@ -179,6 +194,7 @@ impl TestApp {
         store: Store,
         settings: &[(&str, &str)],
         seed: u64,
+        library: Option<Arc<Shelf>>,
     ) -> Self {
         let patient = [
             // However busy the machine is.
@@ -211,7 +227,7 @@ impl TestApp {
             signing_key: app::signing_key(&config, &ids).expect("a key"),
             ids,
             clock,
-            library: None,
+            library: library.map(|library| library as Arc<dyn Library>),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -1,6 +1,7 @@
 //! The numbers in an answer that lead to its sources: read, put in one form, and those that lead nowhere
 //! taken out. Pure.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
 /// A number in brackets is a citation up to this; beyond it, a year perhaps.
@@ -92,7 +93,11 @@ fn number(text: &str) -> Option<usize> {
 
 /// As it stands in an answer.
 pub(super) fn mark(numbers: &[usize]) -> String {
-    numbers.iter().map(|number| format!("[{number}]")).collect()
+    numbers.iter().fold(String::new(), |mut marks, number| {
+        // Writing into a String cannot fail.
+        let _ = write!(marks, "[{number}]");
+        marks
+    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ const MOST_EARLIER: usize = 20;
 const MOST_FILES: usize = 10;
 /// Names that are near one that isn't there.
 const MOST_NEAR: usize = 3;
+/// Characters of a part that makes two names alike.
+const SHORTEST_PART: usize = 4;
 /// How alike those are at least, by Jaro and Winkler.
 const NEAR: f64 = 0.75;
 
@@ -166,7 +168,8 @@ fn near(name: &str, documents: &[Arc<Document>]) -> Vec<String> {
     let likeness = |document: &Document| {
         let file_name = document.file_name.to_lowercase();
         let stem = file_name.rsplit_once('.').map_or(file_name.as_str(), |(stem, _)| stem);
-        if name.contains(stem) || file_name.contains(&name) {
+        let is_long = |part: &str| part.chars().count() >= SHORTEST_PART;
+        if is_long(stem) && name.contains(stem) || is_long(&name) && file_name.contains(&name) {
             return 1.0;
         }
         strsim::jaro_winkler(&name, &file_name).max(strsim::jaro_winkler(&name, stem))

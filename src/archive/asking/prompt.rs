@@ -161,7 +161,8 @@ impl Draft {
             let best = if is_document { DOCUMENT } else { PASSAGE };
             element.priority =
                 Priority::new(best - f64::from(u8::try_from(at).unwrap_or(u8::MAX)) * 1e-3);
-            element.type_name = if is_document { DOCUMENTS } else { PASSAGES }.to_owned();
+            let type_name = if is_document { DOCUMENTS } else { PASSAGES };
+            type_name.clone_into(&mut element.type_name);
             if is_document && element.tokens > WORTH_SHORTENING {
                 element.shortens_to = Some(Strategy::PlotSummary.ratio());
             }
@@ -173,7 +174,7 @@ impl Draft {
             let element = self.add(Part::Turn(at), id, kind, layer, content);
             element.priority = Priority::new(TURN);
             element.tokens += per_message;
-            element.type_name = role_of(role).1.to_owned();
+            role_of(role).1.clone_into(&mut element.type_name);
             element.keep_end = KeepEnd::End;
             if element.tokens > WORTH_SHORTENING {
                 element.shortens_to = Some(Strategy::ConversationHistory.ratio());
@@ -286,7 +287,7 @@ impl Draft {
 
     fn submit(mut self) -> Result<Queued, AskError> {
         let (assembly, available, messages) = self.fit()?;
-        let shown = self.shown(&assembly)?;
+        let shown = self.shown(&assembly);
         let generation = self.service.engine.submit(self.generate_request(messages))?;
         let prompt = PromptReport {
             tokens: generation.prompt_tokens,
@@ -352,7 +353,7 @@ impl Draft {
     }
 
     /// The sources in the prompt. One that was told shorter counts whole.
-    fn shown(&self, assembly: &Assembly) -> Result<Vec<Source>, AskError> {
+    fn shown(&self, assembly: &Assembly) -> Vec<Source> {
         let mut shown = Vec::new();
         for (at, part) in self.parts.iter().enumerate() {
             let &Part::Source(source) = part else { continue };
@@ -365,7 +366,7 @@ impl Draft {
                 _ => Some(source.clone()),
             });
         }
-        Ok(shown)
+        shown
     }
 
     fn generate_request(&self, messages: Vec<Message>) -> GenerateRequest {

@@ -40,6 +40,7 @@ const DETAIL: &[&str] = &[
     "everything in",
     "everything that happens",
     "tell me everything",
+    "tell me everything about",
     "all about",
     "from beginning to end",
     "from start to finish",
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn who_wants_detail_is_understood_and_searches_for_the_rest() {
         for (asked, words) in [
-            ("Tell me everything about the Red Queen", "Tell me the Red Queen"),
+            ("Tell me everything about the Red Queen", "the Red Queen"),
             ("Describe Victor's laboratory in detail.", "Describe Victor's laboratory ."),
             ("What is the whole story of Tom?", "What is the of Tom?"),
             ("Summarize it", "Summarize it"),

@@ -35,6 +35,7 @@ const OFF: &str = "Archive feature is not enabled. Please configure ARCHIVE_DB_P
 
 /// Whether questions can be answered.
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "the contract's fields")]
 pub(in crate::http) struct AskingStatus {
     archive_enabled: bool,
     llm_enabled: bool,
