@@ -78,8 +78,8 @@ impl Shelf {
                     characters: start..start + length,
                     section: document.section_at(start).map(|section| section.title.clone()),
                     cosine: Some(cosine),
-                    bm25: u8::try_from(shared).unwrap().into(),
-                    score: f32::from(u8::try_from(shared).unwrap()) / 10.0,
+                    bm25: u16::try_from(shared).unwrap().into(),
+                    score: f32::from(u16::try_from(shared).unwrap()) / 1_000.0,
                     sentence: None,
                     words: Vec::new(),
                 });
@@ -435,7 +435,7 @@ async fn what_did_not_fit_into_the_prompt_cannot_be_cited() {
         format!("The lantern of room {word} burned. {}", "It burned on and on. ".repeat(40))
     };
     let story = (0..5).map(paragraph).collect::<Vec<_>>().join("\n\n");
-    let mut reading = Reading::of(&[("lantern.txt", &story)], 1_400, &[]).await;
+    let mut reading = Reading::of(&[("lantern.txt", &story)], 1_000, &[]).await;
     let question = json!({"question": "Where did the lantern burn?", "max_tokens": 50});
     let said = "The lantern burned in every room [1][2][3][4][5].";
     let (answer, requests) = reading.ask(QUERY, question, &[said]).await;

@@ -140,10 +140,6 @@ impl AskingService {
                 added += 1;
             }
         }
-        let is_about_files = !inquiry.files.is_empty();
-        if !is_about_files && !terms(&query).is_empty() {
-            passages.retain(has_to_do_with_it);
-        }
         let wants_documents = inquiry.question.wants_detail;
         let documents =
             if wants_documents { self.documents(inquiry, &passages).await? } else { Vec::new() };
@@ -163,7 +159,8 @@ impl AskingService {
         Ok(Found::Sources(sources))
     }
 
-    /// The nearest passages; of several files, each one's in turn, as their scores can't be compared.
+    /// The nearest passages that have to do with it; of files that were named, whatever is nearest. Of
+    /// several files each one's in turn, as their scores can't be compared.
     async fn search(
         &self,
         inquiry: &Inquiry,
@@ -172,7 +169,12 @@ impl AskingService {
     ) -> Result<Vec<Passage>, AskError> {
         let search = |filter: Filter| Search { query: words.to_owned(), max_results: most, filter };
         if inquiry.files.is_empty() {
-            return Ok(self.library.search(&search(inquiry.filter.clone())).await?);
+            let mut found = self.library.search(&search(inquiry.filter.clone())).await?;
+            // Words that say nothing can't tell what has to do with them.
+            if !terms(words).is_empty() {
+                found.retain(has_to_do_with_it);
+            }
+            return Ok(found);
         }
         let mut of_files = Vec::new();
         for path in &inquiry.files {
