@@ -47,6 +47,8 @@ impl Prompt for PassagePrompt {
 pub struct QuestionPrompt {
     pub passages: Vec<String>,
     pub question: String,
+    /// Whether more than a few sentences are wanted.
+    pub in_detail: bool,
 }
 
 impl Prompt for QuestionPrompt {
@@ -55,10 +57,11 @@ impl Prompt for QuestionPrompt {
     fn sample() -> Self {
         Self {
             passages: vec![
-                "[1] From Frankenstein.txt:\nIt was on a dreary night.".into(),
-                "[2] From Alice.txt:\nAlice was beginning to get very tired.".into(),
+                "[1] Frankenstein.txt:\nIt was on a dreary night.".into(),
+                "[2] Alice.txt:\nAlice was beginning to get very tired.".into(),
             ],
             question: "When did the creature come to life?".into(),
+            in_detail: false,
         }
     }
 }

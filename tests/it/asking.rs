@@ -207,8 +207,8 @@ async fn an_answer_cites_its_sources_with_their_place_in_the_file() {
     }
     assert!(sources[0]["matching_section"].as_str().unwrap().starts_with("Ärger"));
     let prompt = prompt_of(&requests[0]);
-    assert!(prompt.contains("[1] From gate.txt, Chapter 1:\nThe Warden closed"), "{prompt}");
-    assert!(prompt.contains("put the number of the passage"), "{prompt}");
+    assert!(prompt.contains("[1] gate.txt, Chapter 1:\nThe Warden closed"), "{prompt}");
+    assert!(prompt.contains("Put the number of the passage"), "{prompt}");
     let receipt = &answer["context_metadata"]["receipt"];
     let kept: Vec<_> = receipt["elements"].as_array().unwrap().iter().collect();
     let passage = kept.iter().find(|it| it["type"] == "archive_passage").unwrap();
@@ -312,10 +312,7 @@ async fn a_tag_keeps_to_its_files_and_one_that_is_not_there_is_told_with_names_n
         json!({"question": "What broke, and who closed? source:gate source:\"my sea story.md\""});
     let (_, requests) = reading.ask(QUERY, both, &["The storm broke it [1]."]).await;
     let prompt = prompt_of(&requests[0]);
-    assert!(
-        prompt.contains("From gate.txt") && prompt.contains("From my sea story.md"),
-        "{prompt}"
-    );
+    assert!(prompt.contains("gate.txt") && prompt.contains("my sea story.md"), "{prompt}");
     let unknown = json!({"question": "Who? source:gaet.txt"});
     for path in [QUERY, STREAM] {
         let answer = reading.app.post_json(path, &unknown).await;
@@ -364,7 +361,7 @@ async fn a_follow_up_keeps_the_sources_of_the_question_before_and_their_numbers(
     let mut reading = Reading::two_stories().await;
     let first = chat(&["Who closed the gate?"]);
     let (_, requests) = reading.ask(CHAT, first, &["The Warden closed the gate [1]."]).await;
-    let passage = "[1] From gate.txt, Chapter 1:\nThe Warden closed";
+    let passage = "[1] gate.txt, Chapter 1:\nThe Warden closed";
     assert!(prompt_of(&requests[0]).contains(passage));
     let more = chat(&["Who closed the gate?", "The Warden closed the gate [1].", "Tell me more."]);
     let standalone = "What did the Warden do behind the gate at dawn?";
@@ -376,7 +373,7 @@ async fn a_follow_up_keeps_the_sources_of_the_question_before_and_their_numbers(
     let prompt = prompt_of(&requests[1]);
     assert!(prompt.contains(passage), "{prompt}");
     assert!(
-        prompt.contains("[2] From gate.txt, Chapter 1:\nÄrger"),
+        prompt.contains("[2] gate.txt, Chapter 1:\nÄrger"),
         "what is new comes after: {prompt}"
     );
     assert!(prompt.contains("The Warden closed the gate [1]."), "what was said is shown: {prompt}");
@@ -403,12 +400,12 @@ async fn every_temperature_is_a_setting_and_a_request_may_choose_the_answers() {
         ("RAG_SUMMARIZATION_TEMPERATURE", "0.44"),
     ];
     let story = "The Warden closed the gate behind Tom on the seventh day. ".repeat(130);
-    let mut reading = Reading::of(&[("gate.txt", &story)], 2_000, &settings).await;
+    let mut reading = Reading::of(&[("gate.txt", &story)], 3_000, &settings).await;
     let (_, requests) = reading
         .ask(QUERY, json!({"question": "Who closed?", "temperature": 1.5}), &["The Warden [1]."])
         .await;
     assert_eq!(requests[0].sampling.temperature, 1.5);
-    let said = "We spoke of Tom and of the seventh gate for a long time. ".repeat(60);
+    let said = "We spoke of Tom and of the seventh gate for a long time. ".repeat(120);
     let asked = chat(&["Who closed the gate?", &said, "Tell me everything about it"]);
     let Reading { app, script, .. } = reading;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -449,7 +446,7 @@ async fn what_did_not_fit_into_the_prompt_cannot_be_cited() {
     let prompt = prompt_of(&requests[0]);
     for source in sources {
         let section = source["matching_section"].as_str().unwrap();
-        assert!(prompt.contains(section), "what a source quotes was shown");
+        assert!(prompt.contains(section.trim_end()), "what a source quotes was shown");
         assert_eq!(section, characters(&story, source));
     }
 }

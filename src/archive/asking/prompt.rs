@@ -132,8 +132,7 @@ impl Draft {
         let wanted = TokenCount::from(self.inquiry.options.max_tokens);
         let reserved_for_answer = wanted.min(tokens.scaled(0.5));
         let prompt_budget = settings.most_prompt_tokens.min(tokens - reserved_for_answer);
-        let blank = QuestionPrompt { passages: vec![String::new()], question: String::new() };
-        let question = Message::user(self.service.prompts.render(&blank)?);
+        let question = Message::user(self.question(vec![String::new()], String::new())?);
         let bare = [Message::system(""), question.clone()];
         let fixed = engine.prompt_tokens(&bare)?;
         if fixed >= prompt_budget {
@@ -344,12 +343,17 @@ impl Draft {
                 Part::Question => {}
             }
         }
-        let question = QuestionPrompt { passages, question: self.inquiry.question.text.clone() };
-        let question = self.service.prompts.render(&question)?;
+        let question = self.question(passages, self.inquiry.question.text.clone())?;
         let mut messages = vec![Message::system(system)];
         messages.append(&mut said);
-        messages.push(Message::user(question.trim()));
+        messages.push(Message::user(question));
         Ok(messages)
+    }
+
+    fn question(&self, passages: Vec<String>, question: String) -> Result<String, AskError> {
+        let in_detail = self.inquiry.question.wants_detail;
+        let prompt = QuestionPrompt { passages, question, in_detail };
+        Ok(self.service.prompts.render(&prompt)?.trim().to_owned())
     }
 
     /// The sources in the prompt. One that was told shorter counts whole.
@@ -385,6 +389,8 @@ impl Draft {
         let most = TokenCount::from(options.max_tokens);
         GenerateRequest {
             deadline: Some(Instant::now() + service.settings.generation_limit),
+            // Small models ask themselves another one.
+            stop: vec!["\nQuestion:".to_owned()],
             ..GenerateRequest::new(self.client.clone(), messages, sampling, most)
         }
     }

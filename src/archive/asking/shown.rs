@@ -98,7 +98,7 @@ mod tests {
     fn a_source_that_was_cut_reaches_as_far_as_it_was_shown() {
         let source = source(vec![Piece { text: TEXT.to_owned(), char_start: 100 }]);
         let rendered = source.rendered(&Prompts::load(None).unwrap()).unwrap();
-        assert!(rendered.starts_with("[4] From night.txt:\nIt was"), "{rendered}");
+        assert!(rendered.starts_with("[4] night.txt:\nIt was"), "{rendered}");
         let shown = rendered.find(" I saw").unwrap();
         let cut = source.cut(&rendered, shown).unwrap();
         assert_eq!(cut.text(), "It was a dreary night.");

@@ -148,10 +148,12 @@ impl Statement {
         self.may_deny && self.clear_source(sources).is_none()
     }
 
-    /// Whether a source has anything of what is stated.
+    /// Whether a source may be where it comes from: it has a third of the words, as what is told in
+    /// other words still has.
     fn touches(&self, sources: &[(usize, HashSet<String>)], number: usize) -> bool {
         let source = sources.iter().find(|(other, _)| *other == number);
-        !self.is_one() || source.is_some_and(|(_, source)| !self.terms.is_disjoint(source))
+        let shared = source.map_or(0, |(_, source)| self.terms.intersection(source).count());
+        !self.is_one() || 3 * shared >= self.terms.len()
     }
 
     /// The one that has most of it: half of its words at least, and more than half of those that the
