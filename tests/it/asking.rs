@@ -432,7 +432,7 @@ async fn what_did_not_fit_into_the_prompt_cannot_be_cited() {
         format!("The lantern of room {word} burned. {}", "It burned on and on. ".repeat(40))
     };
     let story = (0..5).map(paragraph).collect::<Vec<_>>().join("\n\n");
-    let mut reading = Reading::of(&[("lantern.txt", &story)], 1_000, &[]).await;
+    let mut reading = Reading::of(&[("lantern.txt", &story)], 700, &[]).await;
     let question = json!({"question": "Where did the lantern burn?", "max_tokens": 50});
     let said = "The lantern burned in every room [1][2][3][4][5].";
     let (answer, requests) = reading.ask(QUERY, question, &[said]).await;

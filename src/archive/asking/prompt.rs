@@ -390,7 +390,7 @@ impl Draft {
         GenerateRequest {
             deadline: Some(Instant::now() + service.settings.generation_limit),
             // Small models ask themselves another one.
-            stop: vec!["\nQuestion:".to_owned()],
+            stop: vec!["\n===".to_owned()],
             ..GenerateRequest::new(self.client.clone(), messages, sampling, most)
         }
     }
