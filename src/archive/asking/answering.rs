@@ -171,7 +171,7 @@ impl Answered {
         if held.is_mostly_unsupported() {
             reasons.push(format!(
                 "{} of the answer's {} statements have no support in the sources; a larger model keeps closer to them",
-                held.unsupported.len(),
+                held.unsupported_count,
                 held.statements
             ));
         }

@@ -42,8 +42,10 @@ pub(super) struct Supported {
     pub(super) answer: String,
     /// Numbers of sources, the first cited first.
     pub(super) cited: Vec<usize>,
-    /// Statements that no source supports.
+    /// Statements that no source supports, each once.
     pub(super) unsupported: Vec<String>,
+    /// How many sentences no source supports.
+    pub(super) unsupported_count: usize,
     /// How many sentences state something.
     pub(super) statements: usize,
     /// Whether the answer is that nothing is told of it.
@@ -53,7 +55,7 @@ pub(super) struct Supported {
 impl Supported {
     /// Whether most of what is stated is the model's own.
     pub(super) fn is_mostly_unsupported(&self) -> bool {
-        2 * self.unsupported.len() > self.statements
+        2 * self.unsupported_count > self.statements
     }
 
     /// Holds an answer to `question` against what the model was shown.
@@ -89,11 +91,19 @@ impl Supported {
             }
             match statement.clear_source(&sources) {
                 Some(number) => marks.push((before_full_stop(&bare.text, range), vec![number])),
-                None => supported.unsupported.push(sentence.to_owned()),
+                None => supported.tell_unsupported(sentence),
             }
         }
         supported.denies &= marks.is_empty();
         supported.with_marks(&bare.text, marks)
+    }
+
+    fn tell_unsupported(&mut self, sentence: &str) {
+        self.unsupported_count += 1;
+        // Small models repeat themselves.
+        if !self.unsupported.iter().any(|known| known == sentence) {
+            self.unsupported.push(sentence.to_owned());
+        }
     }
 
     fn with_marks(mut self, text: &str, mut marks: Vec<(usize, Vec<usize>)>) -> Self {
