@@ -68,7 +68,8 @@ fn main() {
         println!("{}", runtime.block_on(resident(Path::new(folder))));
         return;
     }
-    let wants = |part: &str| arguments.iter().all(|it| it != "found" && it != "search" || it == part);
+    let wants =
+        |part: &str| arguments.iter().all(|it| it != "found" && it != "search" || it == part);
     if wants("found") {
         println!("{}", runtime.block_on(found()));
     }
@@ -168,8 +169,16 @@ async fn found() -> Table {
         }
         let share = |hits: usize| format!("{hits} of {items}");
         let bar = if set == "test" { "≥ 90" } else { "" };
-        table.add_row([format!("known items found in the first 5, {set}"), share(best), bar.to_owned()]);
-        table.add_row([format!("the same by the chunks' cosines alone, {set}"), share(near), String::new()]);
+        table.add_row([
+            format!("known items found in the first 5, {set}"),
+            share(best),
+            bar.to_owned(),
+        ]);
+        table.add_row([
+            format!("the same by the chunks' cosines alone, {set}"),
+            share(near),
+            String::new(),
+        ]);
     }
     table
 }
@@ -354,7 +363,12 @@ async fn large() -> Table {
         times.sort_unstable();
         milliseconds(times[times.len() * share / 100])
     };
-    table.add_row(row("one after the other, p50", percentile(&mut ours, 50), percentile(&mut theirs, 50), ""));
+    table.add_row(row(
+        "one after the other, p50",
+        percentile(&mut ours, 50),
+        percentile(&mut theirs, 50),
+        "",
+    ));
     table.add_row(row("p99", percentile(&mut ours, 99), percentile(&mut theirs, 99), "≤ 25 ms"));
     table.add_row(row(
         "four at once, searches a second",
@@ -362,15 +376,35 @@ async fn large() -> Table {
         format!("{their_rate:.0}"),
         "",
     ));
-    table.add_row(row("ours / its", format!("{:.2}", our_rate / their_rate), String::new(), "≥ 1.0"));
+    table.add_row(row(
+        "ours / its",
+        format!("{:.2}", our_rate / their_rate),
+        String::new(),
+        "≥ 1.0",
+    ));
     let recall = |hits: usize| format!("{:.3}", hits as f64 / 1_000.0);
-    table.add_row(row("recall@10 of exact, by meaning", recall(our_recall), recall(their_recall), "≥ 0.99"));
-    table.add_row(row("the first search, which makes the index", milliseconds(first), String::new(), ""));
+    table.add_row(row(
+        "recall@10 of exact, by meaning",
+        recall(our_recall),
+        recall(their_recall),
+        "≥ 0.99",
+    ));
+    table.add_row(row(
+        "the first search, which makes the index",
+        milliseconds(first),
+        String::new(),
+        "",
+    ));
     let bytes = format!("{:.0} MB", store.index_bytes() as f64 / 1e6);
     table.add_row(row("the index by its own account", bytes, String::new(), ""));
     drop((archive, store));
     let resident = own_binary(&[RESIDENT, folder.path().to_str().unwrap()]);
-    table.add_row(row("growth of a process that searches", resident.trim().to_owned(), String::new(), "< 250 MB"));
+    table.add_row(row(
+        "growth of a process that searches",
+        resident.trim().to_owned(),
+        String::new(),
+        "< 250 MB",
+    ));
     table
 }
 
@@ -426,7 +460,8 @@ impl Collection {
         let collection = Self { client, url: format!("{base}/{}", answer["id"].as_str().unwrap()) };
         let document = "word ".repeat(200);
         for (batch, vectors) in made.vectors.chunks(1_000).enumerate() {
-            let ids: Vec<_> = (0..vectors.len()).map(|at| (batch * 1_000 + at).to_string()).collect();
+            let ids: Vec<_> =
+                (0..vectors.len()).map(|at| (batch * 1_000 + at).to_string()).collect();
             let documents = vec![&document; vectors.len()];
             let records = json!({ "ids": ids, "embeddings": vectors, "documents": documents });
             collection.ask("add", &records).await;

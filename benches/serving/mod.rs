@@ -132,6 +132,7 @@ impl Server {
                 store: Some(store),
                 personas: Personas::open(None, kept, words, clock.clone()).unwrap(),
                 ids: Ids::unpredictable(clock.clone()),
+                library: None,
                 signing_key: SigningKey::of_secret(b"only for these measurements"),
                 clock,
             },

@@ -5,6 +5,7 @@
 //! All agents open with the same words over the same story, so that they share the longest possible
 //! prefix; only what follows is an agent's own.
 
+pub mod archivist;
 pub mod character;
 pub mod conversation;
 pub mod editor;
@@ -69,6 +70,10 @@ pub fn check_prompts(prompts: &Prompts) -> Vec<PromptError> {
         check::<rater::RatePrompt>,
         check::<character::ReactPrompt>,
         check::<conversation::ConversationPrompt>,
+        check::<archivist::ArchivistPrompt>,
+        check::<archivist::PassagePrompt>,
+        check::<archivist::QuestionPrompt>,
+        check::<archivist::StandalonePrompt>,
     ]
     .iter()
     .filter_map(|check| check(prompts))
@@ -105,6 +110,10 @@ mod tests {
         insta::assert_snapshot!("rate", rendered::<rater::RatePrompt>());
         insta::assert_snapshot!("react", rendered::<character::ReactPrompt>());
         insta::assert_snapshot!("conversation", rendered::<conversation::ConversationPrompt>());
+        insta::assert_snapshot!("archivist", rendered::<archivist::ArchivistPrompt>());
+        insta::assert_snapshot!("archivist_passage", rendered::<archivist::PassagePrompt>());
+        insta::assert_snapshot!("archivist_question", rendered::<archivist::QuestionPrompt>());
+        insta::assert_snapshot!("archivist_standalone", rendered::<archivist::StandalonePrompt>());
     }
 
     #[test]

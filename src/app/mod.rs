@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{HttpParts, log_settings, remote as remote_settings, signing_key};
 pub use self::shutdown::signals;
 use crate::account::{Accounts, SigningKey};
-use crate::archive::{Archive, ArchiveParts, ArchiveStore, ChromaStore, EmbeddedStore};
+use crate::archive::{
+    Archive, ArchiveParts, ArchiveStore, AskingService, ChromaStore, EmbeddedStore, Library,
+};
 use crate::chat::{ChatParts, ChatService};
 use crate::clock::Clock;
 use crate::companion::{CompanionParts, Companions};
@@ -56,6 +58,8 @@ pub struct Parts {
     pub personas: Personas,
     pub clock: Clock,
     pub ids: Ids,
+    /// What questions are answered from instead of the archive: tests put in what they know.
+    pub library: Option<Arc<dyn Library>>,
     /// Signs the tokens of accounts.
     pub signing_key: SigningKey,
 }
@@ -89,6 +93,7 @@ impl Parts {
             store: Some(store),
             personas,
             ids,
+            library: None,
             signing_key,
             clock,
         })
@@ -104,6 +109,7 @@ impl App {
             config.context.context_enable_caching,
             move || for_tokenizers.counter(),
         ));
+        let told_library = parts.library.clone();
         let Parts { prompts, embedder, metrics, store, personas, clock, ids, signing_key, .. } =
             parts;
         let distiller = Distiller::new(
@@ -173,9 +179,13 @@ impl App {
             ids,
             settings: settings::story(config),
         });
+        let of_archive = || archive.clone().map(|archive| Arc::new(archive) as Arc<dyn Library>);
+        let library = told_library.or_else(of_archive);
+        let asking = library.map(|library| asking(config, library, &story));
         let HttpParts { http, token_limits, limits, grace } = settings::http(config);
         let state = AppState {
             story,
+            asking,
             chat,
             embedder,
             metrics,
@@ -259,6 +269,21 @@ impl App {
         chat.finish().await;
         served.context("the server stopped unexpectedly")
     }
+}
+
+/// Answers from this library, with what stories are written with.
+fn asking(config: &Config, library: Arc<dyn Library>, story: &StoryService) -> Arc<AskingService> {
+    Arc::new(AskingService {
+        library,
+        engine: Arc::clone(&story.engine),
+        prompts: Arc::clone(&story.prompts),
+        tokenizers: Arc::clone(&story.tokenizers),
+        distiller: story.distiller.clone(),
+        receipts: story.receipts.clone(),
+        clock: story.clock.clone(),
+        ids: story.ids.clone(),
+        settings: settings::asking(config),
+    })
 }
 
 /// Sees to companions at once, and each minute from then on; what is begun is done to its end.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::account::{AccountSettings, Algorithm, KeyError, SigningKey};
 use crate::agents::Profile;
-use crate::archive::{ArchiveSettings, ChromaSettings, ChunkSize};
+use crate::archive::{ArchiveSettings, AskingSettings, ChromaSettings, ChunkSize};
 use crate::chat::{ChatSettings, Shares};
 use crate::companion::{CompanionSettings, VisitSettings};
 use crate::config::{self, Config};
@@ -46,6 +46,21 @@ pub(super) fn story(config: &Config) -> StorySettings {
         summarization_threshold: context.context_summarization_threshold.into(),
         profiles: profiles(config),
         phase_validation: phase_validation(config),
+    }
+}
+
+pub(super) fn asking(config: &Config) -> AskingSettings {
+    let (archive, story) = (&config.archive, story(config));
+    AskingSettings {
+        sampling: sampling(config, archive.rag_default_temperature),
+        search_temperature: archive.endpoint_archive_search_temperature,
+        document_temperature: archive.endpoint_archive_summarize_temperature,
+        conversation_temperature: archive.rag_summarization_temperature,
+        budgets: story.budgets,
+        most_prompt_tokens: story.most_prompt_tokens,
+        allocation: story.allocation,
+        overflow: story.overflow,
+        generation_limit: story.generation_limit,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The archive: finished stories, found by meaning, answered with sources.
 
-mod chunking;
+mod asking;
 mod chroma;
+mod chunking;
 mod document;
 mod embedded;
 mod filter;
@@ -14,6 +15,10 @@ mod sentences;
 mod service;
 mod store;
 
+pub use asking::{
+    AskChatRequest, AskError, AskEvent, AskEvents, AskMessage, AskOptions, AskRequest, AskResponse,
+    AskSpeaker, AskingService, AskingSettings, CharacterRange, CitedSource, Library,
+};
 pub use chroma::{ChromaSettings, ChromaStore};
 pub use chunking::{ChunkSize, chunks};
 pub use document::{Chunk, Document, DocumentId, Embedded, Section, joined};

@@ -15,7 +15,9 @@ use super::extract::Limit;
 use super::lookup::as_asked;
 use super::made::Made;
 use super::prompt::Kind;
-use super::{ChosenMethod, DistilError, DistilSettings, Distilled, Source, Strategy, Urgency};
+use super::{
+    ChosenMethod, DistilError, DistilSettings, Distilled, Source, Strategy, Temperatures, Urgency,
+};
 use crate::embedding::Embedder;
 use crate::engine::{ClientId, Engine};
 use crate::ids::Ids;
@@ -117,6 +119,15 @@ impl Distiller {
         let settings = Arc::new(settings);
         let in_flight = Arc::default();
         Self { engine, embedder, prompts, tokenizers, cache, ids, in_flight, settings }
+    }
+
+    /// One that samples at this temperature, whatever it shortens. What was made at another is taken
+    /// as it is.
+    #[must_use]
+    pub fn at_temperature(&self, temperature: f32) -> Self {
+        let mut settings = DistilSettings::clone(&self.settings);
+        settings.temperatures = Temperatures::all(temperature);
+        Self { settings: Arc::new(settings), ..self.clone() }
     }
 
     /// The longest that one call waits for the model.

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use self::distiller::Distiller;
 pub use self::origin::{SentenceOrigin, Span};
 pub use self::prompt::check_prompts;
+pub use self::sentences::sentences;
 pub use self::strategy::Strategy;
 use crate::engine::Sampling;
 use crate::tokens::TokenCount;
@@ -147,6 +148,20 @@ pub struct Temperatures {
 }
 
 impl Temperatures {
+    /// The same for everything.
+    fn all(temperature: f32) -> Self {
+        Self {
+            general: temperature,
+            plot_summary: temperature,
+            character_summary: temperature,
+            scene_summary: temperature,
+            dialogue_summary: temperature,
+            feedback_summary: temperature,
+            system_prompt: temperature,
+            conversation: temperature,
+        }
+    }
+
     fn of(&self, kind: prompt::Kind) -> f32 {
         match kind {
             prompt::Kind::Summaries | prompt::Kind::Source(Strategy::WorldBuilding) => self.general,

@@ -25,7 +25,7 @@ const TITLES: [&str; 14] = [
 ];
 
 /// The sentences in order, without the white space around them. Nothing but white space lies between.
-pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
+pub fn sentences(text: &str) -> Vec<Range<usize>> {
     let mut sentences = Vec::new();
     let mut current: Option<Range<usize>> = None;
     let mut paragraph_ended = false;

@@ -16,6 +16,7 @@ use super::Lifecycle;
 use super::error::ApiError;
 use super::sse;
 use super::wire::WireEvent;
+use crate::engine::EngineError;
 use crate::metrics::Metrics;
 use crate::story::{StoryError, StoryEvent};
 
@@ -74,12 +75,16 @@ fn accepts(parts: &Parts, media_type: &str) -> bool {
 }
 
 /// The job's events as the client wants them.
-pub(super) async fn answer<T: Serialize + Send + 'static>(
-    events: impl Stream<Item = StoryEvent<T>> + Send + 'static,
+pub(super) async fn answer<T, E>(
+    events: impl Stream<Item = StoryEvent<T, E>> + Send + 'static,
     wanted: Wanted,
     lifecycle: &Lifecycle,
     metrics: &Metrics,
-) -> Result<Response, ApiError> {
+) -> Result<Response, ApiError>
+where
+    T: Serialize + Send + 'static,
+    E: From<EngineError> + Into<ApiError> + Send + 'static,
+{
     let events = until_shutdown(events, lifecycle.clone());
     match wanted {
         Wanted::Events | Wanted::Either => Ok(server_sent_events(events, metrics)),
@@ -96,10 +101,10 @@ pub(super) fn single_error<T: Serialize + Send + 'static>(
 }
 
 /// axum waits for open streams when it shuts down, so they must end by themselves.
-fn until_shutdown<T: Send>(
-    events: impl Stream<Item = StoryEvent<T>> + Send,
+fn until_shutdown<T: Send, E: From<EngineError> + Send>(
+    events: impl Stream<Item = StoryEvent<T, E>> + Send,
     lifecycle: Lifecycle,
-) -> impl Stream<Item = StoryEvent<T>> + Send {
+) -> impl Stream<Item = StoryEvent<T, E>> + Send {
     stream! {
         let mut events = pin!(events);
         loop {
@@ -117,7 +122,9 @@ fn until_shutdown<T: Send>(
     }
 }
 
-async fn result<T>(events: impl Stream<Item = StoryEvent<T>>) -> Result<T, ApiError> {
+async fn result<T, E: Into<ApiError>>(
+    events: impl Stream<Item = StoryEvent<T, E>>,
+) -> Result<T, ApiError> {
     let mut events = pin!(events);
     while let Some(event) = events.next().await {
         match event {
@@ -130,8 +137,8 @@ async fn result<T>(events: impl Stream<Item = StoryEvent<T>>) -> Result<T, ApiEr
     Err(ApiError::internal("the job ended without a result"))
 }
 
-fn server_sent_events<T: Serialize + Send + 'static>(
-    events: impl Stream<Item = StoryEvent<T>> + Send + 'static,
+fn server_sent_events<T: Serialize + Send + 'static, E: Into<ApiError> + 'static>(
+    events: impl Stream<Item = StoryEvent<T, E>> + Send + 'static,
     metrics: &Metrics,
 ) -> Response {
     let metrics = metrics.clone();

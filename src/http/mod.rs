@@ -44,7 +44,7 @@ pub use self::routes::{story_jobs, story_path};
 pub use self::story::examples::CHAPTER as CHAPTER_EXAMPLE;
 pub use self::wire::schemas as wire_schemas;
 use crate::account::Accounts;
-use crate::archive::Archive;
+use crate::archive::{Archive, AskingService};
 use crate::chat::ChatService;
 use crate::companion::Companions;
 use crate::embedding::Embedder;
@@ -59,6 +59,8 @@ use crate::tokens::Tokenizers;
 #[derive(Clone, FromRef)]
 pub struct AppState {
     pub story: Arc<StoryService>,
+    /// `None` without an archive.
+    pub asking: Option<Arc<AskingService>>,
     pub chat: Arc<ChatService>,
     pub embedder: Arc<dyn Embedder>,
     pub metrics: Metrics,

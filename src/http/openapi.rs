@@ -187,7 +187,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
             "schema": Value::from_str(parameter.schema).unwrap_or_default(),
         }));
     }
-    if endpoint.events.is_some() && endpoint.tag == "story" {
+    if endpoint.events.is_some() && ["story", "archive"].contains(&endpoint.tag) {
         parameters.push(json!({
             "name": "stream",
             "in": "query",

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::archive::asking as archive_asking;
 use super::archive::wire as archive;
 use super::auth::wire as auth;
 use super::companion::wire as companion;
@@ -13,6 +14,7 @@ use super::openai::wire as openai;
 use super::personas::wire as personas;
 use super::visits::wire as visits;
 use super::{health, story, tokens};
+use crate::archive as archive_room;
 use crate::context::Receipt;
 use crate::memory::Line;
 use crate::metrics::Metrics;
@@ -64,7 +66,7 @@ pub(super) enum Completion {
 
 impl<T> WireEvent<T> {
     /// The event for the wire; an error is recorded here, since no response carries it to the layers.
-    pub(super) fn tell(event: StoryEvent<T>, metrics: &Metrics) -> Self {
+    pub(super) fn tell<E: Into<ApiError>>(event: StoryEvent<T, E>, metrics: &Metrics) -> Self {
         match event {
             StoryEvent::Status { phase, message, progress, data, member } => Self::Status {
                 phase,
@@ -81,7 +83,7 @@ impl<T> WireEvent<T> {
             }
             StoryEvent::Result(data) => Self::Result { data, status: Completion::Complete },
             StoryEvent::Error(error) => {
-                let error = ApiError::from(error);
+                let error: ApiError = error.into();
                 error.record("a stream", None, metrics);
                 Self::Error {
                     message: error.detail,
@@ -119,6 +121,11 @@ pub(super) const TYPES: &[NamedSchema] = named![
     "ArchiveSearchRequest" => archive::ArchiveSearchRequest,
     "ArchiveSearchResponse" => archive::ArchiveSearchResponse,
     "ArchiveStats" => archive::ArchiveStats,
+    "AskChatRequest" => archive_room::AskChatRequest,
+    "AskEvent" => WireEvent<archive_room::AskResponse>,
+    "AskRequest" => archive_room::AskRequest,
+    "AskResponse" => archive_room::AskResponse,
+    "AskingStatus" => archive_asking::AskingStatus,
     "AccountDeletion" => companion::AccountDeletion,
     "ActiveSessions" => visits::ActiveSessions,
     "CompanionMessageEvent" => companion::SpokenEvent<companion::CompanionMessageResponse>,

@@ -32,6 +32,10 @@ macro_rules! embedded {
 
 /// Every template, as shipped.
 const SHIPPED: &[(&str, &str)] = embedded![
+    "archivist/passage.j2",
+    "archivist/question.j2",
+    "archivist/standalone.j2",
+    "archivist/system.j2",
     "character/react.j2",
     "chat/card.j2",
     "chat/feeling.j2",

@@ -12,7 +12,7 @@ use crate::context::{Outcome, Receipt};
 
 /// One step of a job. Ends with exactly one `Result` or `Error`.
 #[derive(Debug)]
-pub enum StoryEvent<T> {
+pub enum StoryEvent<T, E = StoryError> {
     Status {
         phase: JobPhase,
         message: Cow<'static, str>,
@@ -34,7 +34,7 @@ pub enum StoryEvent<T> {
         member: Option<Member>,
     },
     Result(Box<T>),
-    Error(StoryError),
+    Error(E),
 }
 
 /// Names a member of a panel, in its events and in its result.
@@ -96,6 +96,8 @@ impl<T> StoryEvent<T> {
 pub enum JobPhase {
     ContextProcessing,
     ContextBuilding,
+    Initializing,
+    Retrieving,
     Analyzing,
     Evaluating,
     Evaluated,

@@ -53,7 +53,7 @@ pub use self::phase_transition::{
 pub use self::preview::{PreviewRequest, PreviewResponse};
 pub use self::rater_feedback::{RaterFeedbackRequest, RaterFeedbackResponse};
 pub use self::regenerate_bio::{RegenerateBioRequest, RegenerateBioResponse};
-pub use self::single::{Events, StoryRequest, SuggestionForm};
+pub use self::single::{Degradation, Events, StoryRequest, SuggestionForm};
 use crate::agents::Profile;
 use crate::archive::Archive;
 use crate::clock::Clock;

@@ -12,6 +12,7 @@
 mod accounts;
 mod architecture;
 mod archive_store;
+mod asking;
 mod bad_input;
 mod chapter;
 mod chroma;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use rhapsode::app::{self, App, Parts};
+use rhapsode::archive::Library;
 use rhapsode::clock::{Clock, Hands};
 use rhapsode::config::Config;
 use rhapsode::embedding::{Embedder, LazyEmbedder};
@@ -25,8 +26,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::asking::Shelf;
+
 /// Far longer than anything takes; only a fault lasts this long.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a test's server has for an archive, unless the test's settings say otherwise.
+enum TestArchive {
+    /// A file in this folder.
+    In(PathBuf),
+    /// These documents, to be asked about only.
+    Of(Arc<Shelf>),
+    Off,
+}
 
 pub(crate) struct TestApp {
     pub(crate) base: String,
@@ -162,7 +174,8 @@ impl TestApp {
         settings: &[(&str, &str)],
     ) -> Self {
         let store = Store::open(folder).expect("a database");
-        Self::with_seed(engine, store, settings, 7 + earlier_starts(folder)).await
+        let archive = TestArchive::In(folder.to_owned());
+        Self::with_seed(engine, store, settings, 7 + earlier_starts(folder), archive).await
     }
 
     /// A server over an open database.
@@ -171,7 +184,19 @@ impl TestApp {
         store: Store,
         settings: &[(&str, &str)],
     ) -> Self {
-        Self::with_seed(engine, store, settings, 7).await
+        Self::with_seed(engine, store, settings, 7, TestArchive::Off).await
+    }
+
+    /// A server that answers from these documents, or has no archive.
+    pub(crate) async fn answering_from(
+        library: Option<Arc<Shelf>>,
+        engine: Arc<dyn Engine>,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path()).expect("a database");
+        let archive = library.map_or(TestArchive::Off, TestArchive::Of);
+        Self::with_seed(engine, store, settings, 7, archive).await.keeping(folder)
     }
 
     async fn with_seed(
@@ -179,8 +204,17 @@ impl TestApp {
         store: Store,
         settings: &[(&str, &str)],
         seed: u64,
+        archive: TestArchive,
     ) -> Self {
+        let (backend, archive_folder, library) = match archive {
+            TestArchive::In(folder) => ("embedded", folder, None),
+            TestArchive::Of(library) => ("embedded", PathBuf::new(), Some(library)),
+            TestArchive::Off => ("off", PathBuf::new(), None),
+        };
+        let archive_folder = archive_folder.to_str().expect("a folder in Unicode").to_owned();
         let patient = [
+            ("ARCHIVE_BACKEND", backend),
+            ("ARCHIVE_DB_PATH", archive_folder.as_str()),
             // However busy the machine is.
             ("MEMORY_TIMEOUT_MS", "60000"),
             ("JWT_SECRET", "no secret at all, but long enough for tests"),
@@ -211,6 +245,7 @@ impl TestApp {
             signing_key: app::signing_key(&config, &ids).expect("a key"),
             ids,
             clock,
+            library: library.map(|library| library as Arc<dyn Library>),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -1,5 +1,6 @@
 //! `{api}/archive…`: documents in and out, and search.
 
+pub(super) mod asking;
 mod documents;
 pub(super) mod examples;
 pub(super) mod wire;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod archive;
+mod archive_rag;
 mod companions;
 mod memory;
 mod query;
@@ -83,6 +84,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         accounts::ROWS,
         companions::ROWS,
         archive::ROWS,
+        archive_rag::ROWS,
     ];
     rooms.into_iter().flatten()
 }
