@@ -11,6 +11,7 @@
 
 mod accounts;
 mod architecture;
+mod archive;
 mod archive_store;
 mod asking;
 mod bad_input;
