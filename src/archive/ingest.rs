@@ -96,6 +96,7 @@ impl Archive {
         try_stream! {
             let id = DocumentId::of(&new.text);
             let _alone = archive.inner.being_ingested.lock(&id).await;
+            archive.sweep_once().await;
             let documents = archive.inner.store.documents().await?;
             if let Some(there) = documents.iter().find(|document| document.id == id) {
                 yield Progress::Done(archive.meet(there, new).await?);

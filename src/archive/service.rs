@@ -1,6 +1,7 @@
 //! The archive as the server uses it: one store, one embedder, and what everybody may ask of them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::{Map, Value};
@@ -43,6 +44,7 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) settings: ArchiveSettings,
     pub(super) being_ingested: Locks,
+    has_swept: AtomicBool,
 }
 
 /// How much the archive holds, and where.
@@ -69,8 +71,9 @@ pub enum ArchiveError {
 impl Archive {
     pub fn new(parts: ArchiveParts) -> Self {
         let ArchiveParts { store, embedder, clock, settings } = parts;
-        let being_ingested = Locks::default();
-        Self { inner: Arc::new(Inner { store, embedder, clock, settings, being_ingested }) }
+        let (being_ingested, has_swept) = (Locks::default(), AtomicBool::new(false));
+        let inner = Inner { store, embedder, clock, settings, being_ingested, has_swept };
+        Self { inner: Arc::new(inner) }
     }
 
     pub fn settings(&self) -> &ArchiveSettings {
@@ -129,9 +132,14 @@ impl Archive {
         })
     }
 
-    /// Deletes what was begun long ago and never finished.
-    pub async fn sweep(&self) -> Result<(), ArchiveError> {
-        Ok(self.inner.store.sweep().await?)
+    /// Deletes what was begun long ago and never finished, when this process first adds something.
+    pub(super) async fn sweep_once(&self) {
+        if self.inner.has_swept.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = self.inner.store.sweep().await {
+            tracing::warn!("what was never finished stays in the archive: {error}");
+        }
     }
 }
 

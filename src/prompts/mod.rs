@@ -63,6 +63,7 @@ const SHIPPED: &[(&str, &str)] = embedded![
     "editor/evaluate.j2",
     "editor/review.j2",
     "rater/rate.j2",
+    "story/archive_passage.j2",
     "story/character.j2",
     "story/context.j2",
     "story/feedback.j2",

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::OnceCell;
 
 use self::index::{Index, Near, Prepared};
@@ -25,12 +25,17 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_documents.sql")];
 /// Seconds after which what was staged and never published counts as given up.
 const GIVEN_UP_AFTER: i64 = 7 * 24 * 3_600;
 
+/// Before the first look: no archive has it.
+const UNKNOWN: i64 = -1;
+
 /// Documents in one SQLite file.
 pub struct EmbeddedStore {
     file: File,
     clock: Clock,
     store: OnceCell<Store>,
     index: Arc<RwLock<Index>>,
+    /// All documents as of a change of the archive.
+    documents: Arc<Mutex<(i64, Vec<Arc<Document>>)>>,
     /// Held by whoever brings the index up to date.
     renewing: Arc<Mutex<()>>,
 }
@@ -43,6 +48,7 @@ impl EmbeddedStore {
             clock,
             store: OnceCell::new(),
             index: Arc::new(RwLock::new(Index::empty())),
+            documents: Arc::new(Mutex::new((UNKNOWN, Vec::new()))),
             renewing: Arc::default(),
         }
     }
@@ -79,7 +85,8 @@ impl EmbeddedStore {
         work: impl FnOnce(&Connection) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, ArchiveStoreError> {
         let done = self.store().await?.run_large(|connection| {
-            let transaction = connection.transaction()?;
+            // Immediate: one that reads first could not write after another process did.
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&transaction);
             match done {
                 Ok(done) => {
@@ -165,8 +172,17 @@ impl ArchiveStore for EmbeddedStore {
     }
 
     async fn documents(&self) -> Result<Vec<Arc<Document>>, ArchiveStoreError> {
-        let documents = self.read(rows::documents).await?;
-        Ok(documents.into_iter().map(Arc::new).collect())
+        let known = Arc::clone(&self.documents);
+        self.read(move |connection| {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let change = rows::change(connection)?;
+            if known.0 != change {
+                let documents = rows::documents(connection)?;
+                *known = (change, documents.into_iter().map(Arc::new).collect());
+            }
+            Ok(known.1.clone())
+        })
+        .await
     }
 
     async fn chunks(
