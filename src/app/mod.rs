@@ -235,6 +235,9 @@ impl App {
             let chat = Arc::clone(&chat);
             async move { chat.take_up().await }
         });
+        if let Some(archive) = self.state.archive.clone() {
+            tokio::spawn(async move { archive.warm().await });
+        }
         let upkeep = tokio::spawn(keep_up(self.state.companions.clone(), stop.clone()));
         let closed = self.state.lifecycle.hard_stop.clone();
         // A token is a small packet; it must not wait for the one before to be acknowledged.

@@ -92,7 +92,7 @@ impl Document {
 }
 
 /// A piece of a document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// Its number in the document, from 0.
     pub index: usize,
@@ -101,6 +101,18 @@ pub struct Chunk {
     pub byte_start: usize,
     /// The same in characters.
     pub char_start: usize,
+}
+
+/// Without the text, which has no place in logs.
+impl fmt::Debug for Chunk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Chunk")
+            .field("index", &self.index)
+            .field("bytes", &self.bytes())
+            .field("char_start", &self.char_start)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Chunk {

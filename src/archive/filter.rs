@@ -20,15 +20,19 @@ pub struct Filter {
     pub metadata: Map<String, Value>,
 }
 
-/// A filter that means nothing.
+/// Bytes of the largest filter, as JSON: each of its values is compared with each of a document's.
+const LARGEST: usize = 8 * 1024;
+
+/// A filter that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "filter {name:?} has {comparison:?}, which is no comparison: use $eq, $ne, $in, $nin, $gt, $gte, \
-     $lt or $lte"
-)]
-pub struct FilterError {
-    pub name: String,
-    pub comparison: String,
+pub enum FilterError {
+    #[error(
+        "filter {name:?} has {comparison:?}, which is no comparison: use $eq, $ne, $in, $nin, $gt, \
+         $gte, $lt or $lte"
+    )]
+    Unknown { name: String, comparison: String },
+    #[error("the filter has more than {LARGEST} bytes: shorten its lists")]
+    TooLarge,
 }
 
 impl Filter {
@@ -37,12 +41,19 @@ impl Filter {
         self.file.is_none() && self.metadata.is_empty()
     }
 
-    /// Whether all its comparisons are known.
+    /// Whether it is short enough, and all its comparisons are known.
     pub fn check(&self) -> Result<(), FilterError> {
+        let file = self.file.as_deref().map_or(0, str::len);
+        // Maps with keys of text can be written as JSON.
+        let metadata = serde_json::to_string(&self.metadata).map_or(usize::MAX, |json| json.len());
+        if file.saturating_add(metadata) > LARGEST {
+            return Err(FilterError::TooLarge);
+        }
         for (name, expected) in &self.metadata {
             let Some(comparisons) = comparisons(expected) else { continue };
             if let Some(comparison) = comparisons.keys().find(|key| !is_comparison(key)) {
-                return Err(FilterError { name: name.clone(), comparison: comparison.clone() });
+                let (name, comparison) = (name.clone(), comparison.clone());
+                return Err(FilterError::Unknown { name, comparison });
             }
         }
         Ok(())
@@ -123,7 +134,11 @@ fn order(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
 }
 
 fn same(a: &str, b: &str) -> bool {
-    a == b || a.to_lowercase() == b.to_lowercase()
+    if a.is_ascii() && b.is_ascii() {
+        a.eq_ignore_ascii_case(b)
+    } else {
+        a.to_lowercase() == b.to_lowercase()
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +204,9 @@ mod tests {
     fn an_unknown_comparison_is_named() {
         let filter = json!({ "metadata": { "year": { "$near": 1818 } } });
         let filter: Filter = serde_json::from_value(filter).unwrap();
-        assert_eq!(filter.check().unwrap_err().comparison, "$near");
+        assert!(filter.check().unwrap_err().to_string().contains("$near"));
+        let long = json!({ "file": "a".repeat(9_000) });
+        let long: Filter = serde_json::from_value(long).unwrap();
+        assert_eq!(long.check(), Err(FilterError::TooLarge));
     }
 }

@@ -2,11 +2,13 @@
 //! moment. Whoever is stopped leaves nothing to be seen; the next one who brings the text goes on
 //! where it stopped.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use async_stream::try_stream;
-use futures_util::Stream;
+use async_stream::{stream, try_stream};
+use futures_util::{Stream, StreamExt as _};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 use super::chunking::chunks;
 use super::document::{Chunk, Document, DocumentId, Embedded, Section};
@@ -19,8 +21,11 @@ use crate::embedding::{Embedder, EmbeddingError};
 /// Chunks that are embedded at a time: progress is told, and a stop is heeded, between two batches.
 const AT_ONCE: usize = 16;
 
+/// Bytes of a document's metadata, as JSON: every result of a search carries them.
+pub const LARGEST_METADATA: usize = 64 * 1024;
+
 /// A text to be archived.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewDocument {
     /// A label: nothing is opened by it.
     pub file_path: String,
@@ -36,6 +41,10 @@ pub enum FileError {
     Path(#[from] PathError),
     #[error(transparent)]
     Reading(#[from] ReadingError),
+    #[error(
+        "the metadata take more than {LARGEST_METADATA} bytes: leave out what nobody filters by"
+    )]
+    Metadata,
 }
 
 impl NewDocument {
@@ -51,6 +60,10 @@ impl NewDocument {
         let reading = read(&file_path, bytes, largest)?;
         let mut told = reading.metadata;
         told.extend(metadata);
+        // Maps with keys of text can be written as JSON.
+        if serde_json::to_string(&told).map_or(usize::MAX, |json| json.len()) > LARGEST_METADATA {
+            return Err(FileError::Metadata);
+        }
         Ok(Self { file_path, text: reading.text, metadata: told, sections: reading.sections })
     }
 }
@@ -81,14 +94,40 @@ pub enum Outcome {
     Updated,
     /// It was there already.
     Unchanged,
-    /// Its text is there, under another path, and stays so.
+    /// Its text is there, under another path, and stays so. What had its own path went.
     Duplicate,
 }
 
 impl Archive {
-    /// Brings a document into the archive. Dropping the stream stops the work after the batch that
-    /// is being embedded. Texts that are brought twice at once are embedded once.
+    /// Brings a document into the archive, in a task of its own: whoever doesn't listen holds nobody
+    /// up. Dropping the stream stops the work after the batch that is being embedded. Texts that are
+    /// brought twice at once are embedded once.
     pub fn ingest(
+        &self,
+        new: NewDocument,
+    ) -> impl Stream<Item = Result<Progress, ArchiveError>> + Send + use<> {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let steps = self.steps(new);
+        tokio::spawn(async move {
+            let mut steps = pin!(steps);
+            loop {
+                let step = tokio::select! {
+                    () = tell.closed() => return,
+                    step = steps.next() => step,
+                };
+                let Some(step) = step else { return };
+                // Nobody listens any more: seen above.
+                let _ = tell.send(step);
+            }
+        });
+        stream! {
+            while let Some(step) = told.recv().await {
+                yield step;
+            }
+        }
+    }
+
+    fn steps(
         &self,
         new: NewDocument,
     ) -> impl Stream<Item = Result<Progress, ArchiveError>> + Send + use<> {
@@ -96,13 +135,14 @@ impl Archive {
         try_stream! {
             let id = DocumentId::of(&new.text);
             let _alone = archive.inner.being_ingested.lock(&id).await;
+            let _turn = archive.inner.turns.acquire().await.map_err(|_| ArchiveError::Lost)?;
             archive.sweep_once().await;
-            let documents = archive.inner.store.documents().await?;
-            if let Some(there) = documents.iter().find(|document| document.id == id) {
-                yield Progress::Done(archive.meet(there, new).await?);
+            let there = archive.inner.store.of_ids(std::slice::from_ref(&id)).await?.pop();
+            if let Some(there) = there {
+                yield Progress::Done(archive.meet(&there, new).await?);
                 return;
             }
-            let replaces = documents.iter().any(|document| document.file_path == new.file_path);
+            let replaces = archive.inner.store.of_path(&new.file_path).await?.is_some();
             let NewDocument { file_path, text, metadata, sections } = new;
             let size = archive.inner.settings.chunk_size;
             let (text, all) = off_thread(move || {
@@ -110,7 +150,7 @@ impl Archive {
                 (text, all)
             }).await?;
             let of = all.len();
-            let mut done = archive.inner.store.staged(&id).await?.min(of);
+            let mut done = archive.taken_up(&id, &all).await?;
             yield Progress::Embedded { chunks: done, of };
             while done < of {
                 let batch = all[done..of.min(done + AT_ONCE)].to_vec();
@@ -135,7 +175,21 @@ impl Archive {
         }
     }
 
-    /// The text is there already: metadata may be new, a path isn't taken away from it.
+    /// How many of these chunks are staged. What was cut otherwise, with other settings, goes.
+    async fn taken_up(&self, id: &DocumentId, all: &[Chunk]) -> Result<usize, ArchiveError> {
+        let done = self.inner.store.staged(id).await?;
+        if done == 0 {
+            return Ok(0);
+        }
+        if done <= all.len() && self.inner.store.chunks(id, 0, done).await? == all[..done] {
+            return Ok(done);
+        }
+        self.inner.store.remove(id).await?;
+        Ok(0)
+    }
+
+    /// The text is there already: metadata may be added to, a path isn't taken away from it. What had
+    /// the new path until now has another text, and goes.
     async fn meet(
         &self,
         there: &Arc<Document>,
@@ -143,12 +197,17 @@ impl Archive {
     ) -> Result<Ingested, ArchiveError> {
         let told = |outcome| Ingested { document: Arc::clone(there), outcome };
         if there.file_path != new.file_path {
+            if let Some(old) = self.inner.store.of_path(&new.file_path).await? {
+                self.inner.store.remove(&old.id).await?;
+            }
             return Ok(told(Outcome::Duplicate));
         }
-        if there.metadata == new.metadata && there.sections == new.sections {
+        let NewDocument { metadata: more, sections, .. } = new;
+        let mut metadata = there.metadata.clone();
+        metadata.extend(more);
+        if there.metadata == metadata && there.sections == sections {
             return Ok(told(Outcome::Unchanged));
         }
-        let NewDocument { metadata, sections, .. } = new;
         let document = Document { metadata, sections, ..Document::clone(there) };
         self.inner.store.publish(&document).await?;
         Ok(Ingested { document: Arc::new(document), outcome: Outcome::Updated })

@@ -24,7 +24,7 @@ pub use chunking::{ChunkSize, chunks};
 pub use document::{Chunk, Document, DocumentId, Embedded, Section, joined};
 pub use embedded::EmbeddedStore;
 pub use filter::{Filter, FilterError};
-pub use ingest::{FileError, Ingested, NewDocument, Outcome, Progress};
+pub use ingest::{FileError, Ingested, LARGEST_METADATA, NewDocument, Outcome, Progress};
 pub use passage::{Passage, Search};
 pub use path::{PathError, clean_path, file_name};
 pub use reading::{Reading, ReadingError, read};

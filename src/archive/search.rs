@@ -34,30 +34,36 @@ impl Archive {
     /// The passages that fit best, best first.
     pub async fn search(&self, search: &Search) -> Result<Vec<Passage>, ArchiveError> {
         search.filter.check()?;
-        let documents = self.inner.store.documents().await?;
-        let documents: HashMap<DocumentId, Arc<Document>> = documents
-            .into_iter()
-            .filter(|document| search.filter.lets_through(document))
-            .map(|document| (document.id.clone(), document))
-            .collect();
-        if documents.is_empty() || search.max_results == 0 {
+        if search.max_results == 0 {
             return Ok(Vec::new());
         }
-        let within = (!search.filter.is_empty()).then(|| documents.keys().cloned().collect());
+        let within = if search.filter.is_empty() {
+            None
+        } else {
+            let documents = self.documents(&search.filter).await?;
+            if documents.is_empty() {
+                return Ok(Vec::new());
+            }
+            Some(documents.iter().map(|document| document.id.clone()).collect())
+        };
         let probe = Probe {
             text: search.query.clone(),
             meaning: self.meaning(&search.query).await?,
             within,
             limit: FEWEST_CANDIDATES.max(search.max_results * CANDIDATES_A_RESULT),
         };
-        let mut candidates = self.inner.store.candidates(&probe).await?;
-        // A document may have come or gone between the two questions.
-        candidates.found.retain(|candidate| documents.contains_key(&candidate.document));
+        let candidates = self.inner.store.candidates(&probe).await?;
         let meaning = probe.meaning;
         let scored = off_thread(move || scored(candidates, meaning.as_ref())).await?;
         let merged = merged(scored, search.max_results);
+        let ids: HashSet<DocumentId> = merged.iter().map(|it| it.document.clone()).collect();
+        let ids: Vec<DocumentId> = ids.into_iter().collect();
+        let documents = self.inner.store.of_ids(&ids).await?;
+        let documents: HashMap<&DocumentId, &Arc<Document>> =
+            documents.iter().map(|document| (&document.id, document)).collect();
         let mut passages = Vec::new();
         for found in merged {
+            // One that isn't there has just gone.
             let Some(document) = documents.get(&found.document) else { continue };
             passages.extend(self.passage(Arc::clone(document), found, &search.query).await?);
         }

@@ -1,19 +1,22 @@
 //! The archive as the server uses it: one store, one embedder, and what everybody may ask of them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::{Map, Value};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OnceCell, OwnedMutexGuard, Semaphore};
 
 use super::chunking::ChunkSize;
 use super::document::{Document, DocumentId, joined};
 use super::filter::{Filter, FilterError};
 use super::ingest::{FileError, NewDocument, off_thread};
+use super::path::clean_path;
 use super::store::{ArchiveStore, ArchiveStoreError};
 use crate::clock::Clock;
 use crate::embedding::{Embedder, EmbeddingError};
+
+/// Documents that are read, or embedded, at the same time.
+const AT_ONCE: usize = 2;
 
 /// How documents are cut, and what the archive is called.
 #[derive(Clone, Debug)]
@@ -44,7 +47,9 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) settings: ArchiveSettings,
     pub(super) being_ingested: Locks,
-    has_swept: AtomicBool,
+    /// For those who read and embed documents: a few at a time have all cores.
+    pub(super) turns: Semaphore,
+    swept: OnceCell<()>,
 }
 
 /// How much the archive holds, and where.
@@ -71,8 +76,15 @@ pub enum ArchiveError {
 impl Archive {
     pub fn new(parts: ArchiveParts) -> Self {
         let ArchiveParts { store, embedder, clock, settings } = parts;
-        let (being_ingested, has_swept) = (Locks::default(), AtomicBool::new(false));
-        let inner = Inner { store, embedder, clock, settings, being_ingested, has_swept };
+        let inner = Inner {
+            store,
+            embedder,
+            clock,
+            settings,
+            being_ingested: Locks::default(),
+            turns: Semaphore::new(AT_ONCE),
+            swept: OnceCell::new(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -84,19 +96,26 @@ impl Archive {
     pub async fn documents(&self, filter: &Filter) -> Result<Vec<Arc<Document>>, ArchiveError> {
         filter.check()?;
         let mut documents = self.inner.store.documents().await?;
-        documents.retain(|document| filter.lets_through(document));
-        Ok(documents)
+        if filter.is_empty() {
+            return Ok(documents);
+        }
+        let filter = filter.clone();
+        off_thread(move || {
+            documents.retain(|document| filter.lets_through(document));
+            documents
+        })
+        .await
     }
 
     pub async fn document(&self, id: &DocumentId) -> Result<Option<Arc<Document>>, ArchiveError> {
-        let documents = self.inner.store.documents().await?;
-        Ok(documents.into_iter().find(|document| document.id == *id))
+        Ok(self.inner.store.of_ids(std::slice::from_ref(id)).await?.pop())
     }
 
-    /// The document of that path.
+    /// The document of that path, however the path is written.
     pub async fn document_at(&self, path: &str) -> Result<Option<Arc<Document>>, ArchiveError> {
-        let documents = self.inner.store.documents().await?;
-        Ok(documents.into_iter().find(|document| document.file_path == path))
+        // What is no path is nobody's.
+        let Ok(path) = clean_path(path) else { return Ok(None) };
+        Ok(self.inner.store.of_path(&path).await?)
     }
 
     /// Reads a file as [`NewDocument::of_file`] does, off the async threads.
@@ -106,14 +125,22 @@ impl Archive {
         bytes: Vec<u8>,
         metadata: Map<String, Value>,
     ) -> Result<Result<NewDocument, FileError>, ArchiveError> {
+        let _turn = self.inner.turns.acquire().await.map_err(|_| ArchiveError::Lost)?;
         let largest = self.inner.settings.largest_file;
         off_thread(move || NewDocument::of_file(&name, &bytes, metadata, largest)).await
     }
 
-    /// The whole text of a document, to the byte.
-    pub async fn text(&self, document: &Document) -> Result<String, ArchiveError> {
+    /// The whole text of a document, to the byte; `None` if it has just gone.
+    pub async fn text(&self, document: &Document) -> Result<Option<String>, ArchiveError> {
         let chunks = self.inner.store.chunks(&document.id, 0, document.chunks).await?;
-        Ok(joined(&chunks))
+        Ok((chunks.len() == document.chunks).then(|| joined(&chunks)))
+    }
+
+    /// Does what the first search would have to wait for.
+    pub async fn warm(&self) {
+        if let Err(error) = self.inner.store.warm().await {
+            tracing::warn!("the archive can't be searched yet: {error}");
+        }
     }
 
     /// Deletes a document; whether there was one.
@@ -134,12 +161,12 @@ impl Archive {
 
     /// Deletes what was begun long ago and never finished, when this process first adds something.
     pub(super) async fn sweep_once(&self) {
-        if self.inner.has_swept.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        if let Err(error) = self.inner.store.sweep().await {
-            tracing::warn!("what was never finished stays in the archive: {error}");
-        }
+        let sweep = || async {
+            if let Err(error) = self.inner.store.sweep().await {
+                tracing::warn!("what was never finished stays in the archive: {error}");
+            }
+        };
+        self.inner.swept.get_or_init(sweep).await;
     }
 }
 

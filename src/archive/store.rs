@@ -29,7 +29,8 @@ pub trait ArchiveStore: Send + Sync {
     ) -> Result<(), ArchiveStoreError>;
 
     /// Shows a document whose chunks are all staged, or shows it with another path, name or
-    /// metadata. A document that had the same path goes, at the same moment.
+    /// metadata. A document that had the same path goes, at the same moment. Refused where chunks are
+    /// missing: somebody deleted them meanwhile.
     async fn publish(&self, document: &Document) -> Result<(), ArchiveStoreError>;
 
     /// Deletes a document and its chunks, published or not. Whether there was a published one.
@@ -37,6 +38,12 @@ pub trait ArchiveStore: Send + Sync {
 
     /// All published documents, by path.
     async fn documents(&self) -> Result<Vec<Arc<Document>>, ArchiveStoreError>;
+
+    /// Those of these documents that are published, in no order.
+    async fn of_ids(&self, ids: &[DocumentId]) -> Result<Vec<Arc<Document>>, ArchiveStoreError>;
+
+    /// The published document of a path.
+    async fn of_path(&self, path: &str) -> Result<Option<Arc<Document>>, ArchiveStoreError>;
 
     /// Chunks of a document from number `first` up to, not including, number `end`, in order; those
     /// that there are.
@@ -54,6 +61,11 @@ pub trait ArchiveStore: Send + Sync {
     /// Deletes what was staged more than a week ago and never published; a store that keeps no times
     /// decides otherwise what was given up.
     async fn sweep(&self) -> Result<(), ArchiveStoreError>;
+
+    /// Does what the first search would have to wait for.
+    async fn warm(&self) -> Result<(), ArchiveStoreError> {
+        Ok(())
+    }
 
     /// What it is and where, for people.
     fn place(&self) -> String;

@@ -1,4 +1,4 @@
-//! `rhapsode archive add | list | search | remove`: works on the archive of the settings, whether a
+//! `rhapsode archive add | list | find | remove`: works on the archive of the settings, whether a
 //! server uses it at the same time or not.
 
 use std::path::{Path, PathBuf};
@@ -92,23 +92,35 @@ impl Add {
     async fn run(self, archive: &Archive) -> anyhow::Result<ExitCode> {
         let metadata: Map<String, Value> = self.metadata.into_iter().collect();
         let mut files = Vec::new();
+        let mut tally = Tally::default();
         for path in &self.paths {
-            files.extend(files_in(path)?);
+            for entry in files_in(path)? {
+                match entry {
+                    Ok(file) => files.push(file),
+                    Err(error) => {
+                        tally.failed += 1;
+                        eprintln!("{error:#}");
+                    }
+                }
+            }
         }
         if files.is_empty() {
             bail!("there is nothing to add: folders are searched for {}", EXTENSIONS.join(", "));
         }
         let progress = Bar::new(files.len());
-        let mut tally = Tally::default();
         for file in &files {
             progress.file(file);
             match add(archive, file, &metadata, &progress).await {
                 Ok(ingested) => tally.count(ingested.outcome),
                 Err(Failure::File(error)) => {
                     tally.failed += 1;
-                    progress.say(&format!("{}: {error}", file.display()));
+                    progress.say(&format!("{}: {error:#}", file.display()));
                 }
-                Err(Failure::Archive(error)) => return Err(error),
+                Err(Failure::Archive(error)) => {
+                    progress.end();
+                    println!("{}", tally.in_words());
+                    return Err(error.context(file.display().to_string()));
+                }
             }
         }
         progress.end();
@@ -155,31 +167,36 @@ async fn read(file: &Path, largest: usize) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// By which the archive knows a file: its path as it was typed, or the whole path where that goes up.
+/// By which the archive knows a file: its whole path, so that no two folders' files are taken for one.
 fn name(file: &Path) -> anyhow::Result<String> {
-    let goes_up = file.components().any(|it| it == std::path::Component::ParentDir);
-    let whole = if goes_up { file.canonicalize()? } else { file.to_owned() };
+    let whole = file.canonicalize().context("it can't be opened")?;
     let name = whole.to_str().context("its name is not Unicode: rename it")?;
     Ok(name.to_owned())
 }
 
 /// A file itself, or the stories in a folder and those below it, in the order of their names.
-fn files_in(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn files_in(path: &Path) -> anyhow::Result<Vec<anyhow::Result<PathBuf>>> {
     if !path.is_dir() {
         path.metadata().with_context(|| format!("{} can't be read", path.display()))?;
-        return Ok(vec![path.to_owned()]);
+        return Ok(vec![Ok(path.to_owned())]);
     }
     let is_hidden = |entry: &DirEntry| {
         entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.')
     };
-    let walk = WalkDir::new(path).sort_by_file_name().into_iter();
+    let walk = WalkDir::new(path).follow_links(true).sort_by_file_name().into_iter();
     let mut files = Vec::new();
     for entry in walk.filter_entry(|entry| !is_hidden(entry)) {
-        let entry = entry.with_context(|| format!("{} can't be searched", path.display()))?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                files.push(Err(error.into()));
+                continue;
+            }
+        };
         let extension = entry.path().extension().map(|it| it.to_string_lossy().to_lowercase());
         let is_story = extension.is_some_and(|it| EXTENSIONS.contains(&it.as_str()));
         if entry.file_type().is_file() && is_story {
-            files.push(entry.into_path());
+            files.push(Ok(entry.into_path()));
         }
     }
     Ok(files)
@@ -261,7 +278,8 @@ async fn list(archive: &Archive) -> anyhow::Result<()> {
     let mut table = table(["path", "title", "author", "characters", "chunks", "id"]);
     for document in &documents {
         let told = |name: &str| match document.metadata.get(name) {
-            Some(Value::String(text)) => text.clone(),
+            // What a client sent may hold what terminals obey.
+            Some(Value::String(text)) => text.replace(char::is_control, " "),
             Some(other) => other.to_string(),
             None => String::new(),
         };
@@ -303,7 +321,12 @@ impl Find {
 
 async fn remove(archive: &Archive, documents: &[String]) -> anyhow::Result<()> {
     for wanted in documents {
-        let of_path = archive.document_at(wanted).await?.map(|document| document.id.clone());
+        let whole = std::path::absolute(wanted).unwrap_or_default();
+        let mut found = archive.document_at(wanted).await?;
+        if found.is_none() {
+            found = archive.document_at(&whole.to_string_lossy()).await?;
+        }
+        let of_path = found.map(|document| document.id.clone());
         let id = of_path.or_else(|| DocumentId::parse(wanted));
         let is_gone = match &id {
             Some(id) => archive.remove(id).await?,
@@ -342,6 +365,7 @@ mod tests {
             std::fs::write(folder.path().join(file), "text").unwrap();
         }
         let found = files_in(folder.path()).unwrap();
+        let found: Vec<_> = found.into_iter().map(Result::unwrap).collect();
         let expected = ["a.txt", "b/two.EPUB"].map(|file| folder.path().join(file));
         assert_eq!(found, expected);
         assert_eq!(files_in(&folder.path().join("b/cover.png")).unwrap().len(), 1);

@@ -19,8 +19,8 @@ section! {
     /// Name of the collection that holds the archive.
     archive_collection_name: String = "story_archive".to_owned(), shaped(NAME, is_name);
 
-    /// Longest chunk that a document is cut into, in characters. Documents that are there already
-    /// stay as they are.
+    /// Longest chunk that a document is cut into, in characters. The sentence embedder that comes
+    /// along reads about the first 1,000 of them. Documents that are there already stay as they are.
     archive_chunk_characters: usize = 1_000, within(200, 8_000);
 
     /// Most characters that a chunk repeats of the one before; less than half of a chunk.

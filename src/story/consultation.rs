@@ -31,12 +31,12 @@ pub struct Consultation {
     /// Only in the file of this name or path.
     pub filter_file_name: Option<String>,
     /// Only in documents whose metadata are so, as in a search of the archive.
-    pub filter: Map<String, Value>,
+    pub filter: Option<Map<String, Value>>,
 }
 
 impl Default for Consultation {
     fn default() -> Self {
-        Self { query: None, max_results: USUAL_RESULTS, filter_file_name: None, filter: Map::new() }
+        Self { query: None, max_results: USUAL_RESULTS, filter_file_name: None, filter: None }
     }
 }
 
@@ -59,14 +59,16 @@ impl StoryService {
     /// being written; the receipt says so. Blocking.
     pub(super) fn consult(&self, job: &Job) -> Result<Consulted, StoryError> {
         let Some(wanted) = &job.config().archive else { return Ok(Consulted::default()) };
-        if job.agent == Agent::Character {
-            return Ok(Consulted::default());
-        }
         let fault = |field, message: String| {
             StoryError::fault(&["context_processing_config", "archive", field], message)
         };
         if !(1..=MOST_RESULTS).contains(&wanted.max_results) {
             return Err(fault("max_results", format!("must be a number from 1 to {MOST_RESULTS}")));
+        }
+        if job.agent == Agent::Character {
+            return Ok(Consulted::nothing(
+                "nothing was looked up: a character knows only what it was there for",
+            ));
         }
         let Some(archive) = &self.archive else {
             return Ok(Consulted::nothing(
@@ -78,8 +80,10 @@ impl StoryService {
                 "nothing was looked up: the request says nothing to look for; set archive.query",
             ));
         };
-        let (file, metadata) = (wanted.filter_file_name.clone(), wanted.filter.clone());
-        let filter = Filter { file, metadata };
+        let filter = Filter {
+            file: wanted.filter_file_name.clone().filter(|name| !name.trim().is_empty()),
+            metadata: wanted.filter.clone().unwrap_or_default(),
+        };
         let search = Search { query, max_results: wanted.max_results, filter };
         match Handle::current().block_on(archive.search(&search)) {
             Ok(passages) if passages.is_empty() => {

@@ -136,7 +136,7 @@ async fn add(app: &TestApp, name: &str, content: &str, metadata: Value) -> Value
     let body = json!({ "file_name": name, "content": content, "metadata": metadata });
     let answer = app.post_json(DOCUMENTS, body).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    assert_valid("ArchiveDocumentsResponse", &answer.json());
+    assert_valid("ArchiveDocumentsResponse.json", &answer.json());
     answer.json()["documents"][0].clone()
 }
 
@@ -144,7 +144,7 @@ async fn found(app: &TestApp, body: Value) -> Vec<Value> {
     let answer = app.post_json(SEARCH, body).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let answer = answer.json();
-    assert_valid("ArchiveSearchResponse", &answer);
+    assert_valid("ArchiveSearchResponse.json", &answer);
     let results = answer["results"].as_array().unwrap().clone();
     assert_eq!(answer["total_results"], results.len());
     results
@@ -299,7 +299,7 @@ async fn progress_is_told_while_documents_come(place: Place) {
     let text = answer.text().await.unwrap();
     let events = events_of(&text);
     for event in &events {
-        assert_valid("ArchiveIngestEvent", event);
+        assert_valid("ArchiveIngestEvent.json", event);
     }
     let (last, before) = events.split_last().unwrap();
     assert_eq!(last["type"], "result");

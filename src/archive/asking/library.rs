@@ -31,7 +31,7 @@ impl Library for Archive {
 
     async fn text(&self, id: &DocumentId) -> Result<Option<String>, ArchiveError> {
         match self.document(id).await? {
-            Some(document) => Ok(Some(Self::text(self, &document).await?)),
+            Some(document) => Ok(Self::text(self, &document).await?),
             None => Ok(None),
         }
     }

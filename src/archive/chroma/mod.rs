@@ -171,6 +171,14 @@ impl ArchiveStore for ChromaStore {
         self.with_session(|session| async move { publishing::documents(&session).await }).await
     }
 
+    async fn of_ids(&self, ids: &[DocumentId]) -> Result<Vec<Arc<Document>>, ArchiveStoreError> {
+        self.with_session(|session| async move { publishing::of_ids(&session, ids).await }).await
+    }
+
+    async fn of_path(&self, path: &str) -> Result<Option<Arc<Document>>, ArchiveStoreError> {
+        self.with_session(|session| async move { publishing::of_path(&session, path).await }).await
+    }
+
     async fn chunks(
         &self,
         id: &DocumentId,

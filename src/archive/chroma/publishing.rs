@@ -105,6 +105,36 @@ pub(super) async fn documents(session: &Session) -> Result<Vec<Arc<Document>>, F
     Ok(documents.into_iter().map(Arc::new).collect())
 }
 
+/// Those of these documents that are shown.
+pub(super) async fn of_ids(
+    session: &Session,
+    ids: &[DocumentId],
+) -> Result<Vec<Arc<Document>>, Failure> {
+    let Some(shelf) = shelf(session).await? else { return Ok(Vec::new()) };
+    let ids: Vec<&DocumentId> = ids.iter().collect();
+    let shown = shelf.shown(&ids).await?.iter().map(ToString::to_string).collect();
+    let got = shelf.records.get_by_ids(shown, TEXTS_AND_METADATA).await?;
+    Ok(records::documents(&got)?.into_iter().map(Arc::new).collect())
+}
+
+/// The document that has a path.
+pub(super) async fn of_path(
+    session: &Session,
+    path: &str,
+) -> Result<Option<Arc<Document>>, Failure> {
+    let Some(shelf) = shelf(session).await? else { return Ok(None) };
+    let (winners, _) = records::winners(shelf.claims_of_paths(&[path]).await?);
+    let ids = winners.into_values().map(|winner| winner.id.to_string()).collect();
+    let got = shelf.records.get_by_ids(ids, TEXTS_AND_METADATA).await?;
+    Ok(records::documents(&got)?.pop().map(Arc::new))
+}
+
+async fn shelf(session: &Session) -> Result<Option<Shelf>, Failure> {
+    let Some(chunks) = session.chunks().await? else { return Ok(None) };
+    let records = session.documents().await?;
+    Ok(records.map(|records| Shelf { records, chunks }))
+}
+
 /// Deletes chunks that were staged before `since`, in seconds of Unix time, and have no record, and
 /// records that lost their path or whose chunks' collection was deleted.
 pub(super) async fn sweep(session: &Session, since: i64) -> Result<(), Failure> {

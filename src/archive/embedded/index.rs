@@ -10,9 +10,11 @@ use std::ops::Range;
 use crate::archive::{DocumentId, Probe};
 use crate::retrieval::{Found, Lexicon, QueryVector, Vectors, first_by, terms};
 
-/// The index is made anew when more than this many rows are of documents that are gone, and they
-/// are more than those that are there.
-const MOST_GONE: usize = 1_000;
+/// An index of at most so many rows is made anew as soon as a document is gone, a larger one when a
+/// quarter of its rows are of such: they still count in BM25.
+const SMALL: usize = 2_000;
+/// Chunks that are prepared together.
+const PREPARED_TOGETHER: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Index {
@@ -50,13 +52,17 @@ pub(super) struct Near {
     pub(super) bm25: f32,
 }
 
-/// A document's chunks, ready to be added.
+/// Some of a document's chunks, ready to be added.
 #[derive(Default)]
 pub(super) struct Prepared(Vec<(Vec<String>, Vec<f32>)>);
 
 impl Prepared {
     pub(super) fn push(&mut self, text: &str, vector: &[f32]) {
         self.0.push((terms(text), vector.to_vec()));
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() == PREPARED_TOGETHER
     }
 }
 
@@ -86,13 +92,28 @@ impl Index {
         self.by_id.get(id).is_some_and(|&place| self.documents[place].number == number)
     }
 
-    pub(super) fn add(&mut self, number: i64, id: DocumentId, prepared: Prepared) {
-        let start = self.rows();
+    /// The row at which the next document begins. What a failure left there counts as gone.
+    pub(super) fn begin(&mut self) -> usize {
+        let (shown, all) = (self.documents.last().map_or(0, |last| last.rows.end), self.rows());
+        self.gone += all - shown;
+        if all > shown {
+            let id = DocumentId::of("");
+            self.documents.push(Indexed { id, number: -1, rows: shown..all, is_gone: true });
+        }
+        all
+    }
+
+    /// Adds chunks to the document that is begun.
+    pub(super) fn push(&mut self, prepared: Prepared) {
         for (terms, vector) in prepared.0 {
             self.lexicon.push(terms);
             let vectors = self.vectors.get_or_insert_with(|| Vectors::new(vector.len()));
             vectors.push(Some(&vector), None);
         }
+    }
+
+    /// Shows the document that was begun at that row.
+    pub(super) fn show(&mut self, number: i64, id: DocumentId, start: usize) {
         let rows = start..self.rows();
         self.by_id.insert(id.clone(), self.documents.len());
         self.documents.push(Indexed { id, number, rows, is_gone: false });
@@ -109,7 +130,7 @@ impl Index {
 
     /// Whether it should be made anew.
     pub(super) fn is_worn(&self) -> bool {
-        self.gone > MOST_GONE && 2 * self.gone > self.rows()
+        self.gone > 0 && (self.rows() <= SMALL || 4 * self.gone > self.rows())
     }
 
     fn rows(&self) -> usize {

@@ -5,7 +5,7 @@
 mod index;
 mod rows;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -34,10 +34,25 @@ pub struct EmbeddedStore {
     clock: Clock,
     store: OnceCell<Store>,
     index: Arc<RwLock<Index>>,
-    /// All documents as of a change of the archive.
-    documents: Arc<Mutex<(i64, Vec<Arc<Document>>)>>,
+    known: Arc<Mutex<Arc<Known>>>,
     /// Held by whoever brings the index up to date.
-    renewing: Arc<Mutex<()>>,
+    renewing: tokio::sync::Mutex<()>,
+}
+
+/// All documents, as of a change of the archive.
+struct Known {
+    change: i64,
+    by_path: Vec<Arc<Document>>,
+    by_id: HashMap<DocumentId, Arc<Document>>,
+}
+
+impl Known {
+    /// Documents in the order of their paths.
+    fn of(change: i64, documents: Vec<Document>) -> Self {
+        let by_path: Vec<_> = documents.into_iter().map(Arc::new).collect();
+        let by_id = by_path.iter().map(|document| (document.id.clone(), Arc::clone(document)));
+        Self { change, by_id: by_id.collect(), by_path }
+    }
 }
 
 impl EmbeddedStore {
@@ -48,8 +63,8 @@ impl EmbeddedStore {
             clock,
             store: OnceCell::new(),
             index: Arc::new(RwLock::new(Index::empty())),
-            documents: Arc::new(Mutex::new((UNKNOWN, Vec::new()))),
-            renewing: Arc::default(),
+            known: Arc::new(Mutex::new(Arc::new(Known::of(UNKNOWN, Vec::new())))),
+            renewing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -72,6 +87,36 @@ impl EmbeddedStore {
         self.store.get_or_try_init(open).await.map_err(|error| told(&error))
     }
 
+    /// All documents as they are now.
+    async fn known(&self) -> Result<Arc<Known>, ArchiveStoreError> {
+        let known = Arc::clone(&self.known);
+        self.read(move |connection| {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let change = rows::change(connection)?;
+            if known.change != change {
+                *known = Arc::new(Known::of(change, rows::documents(connection)?));
+            }
+            Ok(Arc::clone(&known))
+        })
+        .await
+    }
+
+    /// Brings the index up to date. Who comes while somebody else does waits without a connection, as
+    /// there are few of them.
+    async fn renew(&self) -> Result<(), ArchiveStoreError> {
+        let change = self.read(rows::change).await?;
+        let is_new = || self.index.read().unwrap_or_else(PoisonError::into_inner).change == change;
+        if is_new() {
+            return Ok(());
+        }
+        let _alone = self.renewing.lock().await;
+        if is_new() {
+            return Ok(());
+        }
+        let index = Arc::clone(&self.index);
+        self.read(move |connection| renew(connection, &index)).await
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -86,7 +131,8 @@ impl EmbeddedStore {
     ) -> Result<T, ArchiveStoreError> {
         let done = self.store().await?.run_large(|connection| {
             // Immediate: one that reads first could not write after another process did.
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&transaction);
             match done {
                 Ok(done) => {
@@ -94,7 +140,7 @@ impl EmbeddedStore {
                     Ok(Ok(done))
                 }
                 Err(Refusal::Store(error)) => Err(error),
-                Err(Refusal::OtherEmbedder(error)) => Ok(Err(error)),
+                Err(Refusal::Archive(error)) => Ok(Err(error)),
             }
         });
         done.await.map_err(|error| told(&error))?
@@ -104,7 +150,7 @@ impl EmbeddedStore {
 /// Why a transaction was given up.
 enum Refusal {
     Store(StoreError),
-    OtherEmbedder(ArchiveStoreError),
+    Archive(ArchiveStoreError),
 }
 
 impl<E: Into<StoreError>> From<E> for Refusal {
@@ -138,7 +184,7 @@ impl ArchiveStore for EmbeddedStore {
                 Some(stored) if stored == embedder => {}
                 Some(stored) => {
                     let other = ArchiveStoreError::OtherEmbedder { stored, ours: embedder };
-                    return Err(Refusal::OtherEmbedder(other));
+                    return Err(Refusal::Archive(other));
                 }
             }
             let document = rows::begin(connection, &id, now)?;
@@ -153,6 +199,17 @@ impl ArchiveStore for EmbeddedStore {
     async fn publish(&self, document: &Document) -> Result<(), ArchiveStoreError> {
         let document = document.clone();
         self.write(move |connection| {
+            let staged = match rows::number(connection, &document.id)? {
+                Some(number) => rows::staged(connection, number)?,
+                None => 0,
+            };
+            if staged != document.chunks {
+                return Err(Refusal::Archive(ArchiveStoreError::Away(format!(
+                    "chunks of {:?} are missing from the archive: somebody deleted them while it \
+                     was added. Add it again",
+                    document.file_path
+                ))));
+            }
             rows::publish(connection, &document)?;
             Ok(rows::note_change(connection)?)
         })
@@ -172,17 +229,19 @@ impl ArchiveStore for EmbeddedStore {
     }
 
     async fn documents(&self) -> Result<Vec<Arc<Document>>, ArchiveStoreError> {
-        let known = Arc::clone(&self.documents);
-        self.read(move |connection| {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            let change = rows::change(connection)?;
-            if known.0 != change {
-                let documents = rows::documents(connection)?;
-                *known = (change, documents.into_iter().map(Arc::new).collect());
-            }
-            Ok(known.1.clone())
-        })
-        .await
+        Ok(self.known().await?.by_path.clone())
+    }
+
+    async fn of_ids(&self, ids: &[DocumentId]) -> Result<Vec<Arc<Document>>, ArchiveStoreError> {
+        let known = self.known().await?;
+        Ok(ids.iter().filter_map(|id| known.by_id.get(id).cloned()).collect())
+    }
+
+    async fn of_path(&self, path: &str) -> Result<Option<Arc<Document>>, ArchiveStoreError> {
+        let known = self.known().await?;
+        let place =
+            known.by_path.binary_search_by(|document| document.file_path.as_str().cmp(path));
+        Ok(place.ok().map(|place| Arc::clone(&known.by_path[place])))
     }
 
     async fn chunks(
@@ -196,8 +255,8 @@ impl ArchiveStore for EmbeddedStore {
     }
 
     async fn candidates(&self, probe: &Probe) -> Result<Candidates, ArchiveStoreError> {
+        self.renew().await?;
         let (probe, index) = (probe.clone(), Arc::clone(&self.index));
-        let renewing = Arc::clone(&self.renewing);
         self.read(move |connection| {
             if let Some(meaning) = &probe.meaning
                 && let Some(stored) = rows::embedder(connection)?
@@ -206,7 +265,6 @@ impl ArchiveStore for EmbeddedStore {
                 let ours = meaning.embedder.clone();
                 return Ok(Err(ArchiveStoreError::OtherEmbedder { stored, ours }));
             }
-            renew(connection, &index, &renewing)?;
             let nearest = index.read().unwrap_or_else(PoisonError::into_inner).nearest(&probe);
             let candidate = |Near { document, number, index, cosine, bm25 }: Near| {
                 let sentences = rows::sentences(connection, number, index)?;
@@ -227,32 +285,26 @@ impl ArchiveStore for EmbeddedStore {
         Ok(())
     }
 
+    /// Makes the index, where there is an archive.
+    async fn warm(&self) -> Result<(), ArchiveStoreError> {
+        if self.file.path.exists() { self.renew().await } else { Ok(()) }
+    }
+
     fn place(&self) -> String {
         self.file.path.display().to_string()
     }
 }
 
-/// Brings the index up to date. Texts are split into words before anybody has to wait for it.
-fn renew(
-    connection: &Connection,
-    index: &RwLock<Index>,
-    renewing: &Mutex<()>,
-) -> Result<(), StoreError> {
+/// Brings the index up to date; only one at a time may. Texts are split into words, some at a time,
+/// before anybody has to wait for it.
+fn renew(connection: &Connection, index: &RwLock<Index>) -> Result<(), StoreError> {
     let read = || index.read().unwrap_or_else(PoisonError::into_inner);
-    if read().change == rows::change(connection)? {
-        return Ok(());
-    }
-    let _alone = renewing.lock().unwrap_or_else(PoisonError::into_inner);
+    let write = || index.write().unwrap_or_else(PoisonError::into_inner);
     // One moment of the file for all that follows.
     let snapshot = connection.unchecked_transaction()?;
     let change = rows::change(&snapshot)?;
-    if read().change == change {
-        return Ok(());
-    }
     let published = rows::published(&snapshot)?;
-    let write = || index.write().unwrap_or_else(PoisonError::into_inner);
-    let superfluous: HashSet<i64> = read().superfluous(&published).into_iter().collect();
-    for number in superfluous {
+    for number in read().superfluous(&published) {
         write().take_away(number);
     }
     if read().is_worn() {
@@ -262,9 +314,16 @@ fn renew(
         if read().has(number, &id) {
             continue;
         }
+        let start = write().begin();
         let mut prepared = Prepared::default();
-        rows::each_chunk(&snapshot, number, |text, vector| prepared.push(text, vector))?;
-        write().add(number, id, prepared);
+        rows::each_chunk(&snapshot, number, |text, vector| {
+            prepared.push(text, vector);
+            if prepared.is_full() {
+                write().push(std::mem::take(&mut prepared));
+            }
+        })?;
+        write().push(prepared);
+        write().show(number, id, start);
     }
     write().change = change;
     Ok(())

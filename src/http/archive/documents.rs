@@ -1,6 +1,7 @@
 //! Documents in, as JSON or as a form with files; listed, told, and taken out.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use async_stream::stream;
 use axum::Json;
@@ -18,7 +19,9 @@ use super::wire::{
     ArchiveOutcome, IngestPhase,
 };
 use super::{TheArchive, file_path, no_file};
-use crate::archive::{Archive, ArchiveError, DocumentId, FileError, Filter, NewDocument, Progress};
+use crate::archive::{
+    Archive, ArchiveError, DocumentId, FileError, Filter, LARGEST_METADATA, NewDocument, Progress,
+};
 use crate::http::answer::Wanted;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{JsonBody, PathNames, in_body_time, too_large};
@@ -32,12 +35,14 @@ const FORM: &str = "multipart/form-data";
 const FILE: &str = "file";
 const FILES: &str = "files";
 const METADATA: &str = "metadata";
+/// Of one request: what became of each is kept until the answer.
+const MOST_FILES: usize = 1_000;
 
 /// A file as it was sent.
 struct File {
     name: String,
     bytes: Bytes,
-    metadata: Map<String, Value>,
+    metadata: Arc<Map<String, Value>>,
 }
 
 /// The files of a request.
@@ -111,7 +116,9 @@ pub(in super::super) async fn remove_at(
 ) -> Result<Json<ArchiveDocumentDeleted>, ApiError> {
     let path = file_path(&parameters)?;
     let document = archive.document_at(path).await?.ok_or_else(|| no_file(path))?;
-    archive.remove(&document.id).await?;
+    if !archive.remove(&document.id).await? {
+        return Err(no_file(path));
+    }
     Ok(Json(ArchiveDocumentDeleted { deleted: true }))
 }
 
@@ -183,7 +190,7 @@ async fn read(
     file: File,
 ) -> Result<Result<NewDocument, FileError>, ArchiveError> {
     let File { name, bytes, metadata } = file;
-    archive.read(name, bytes.into(), metadata).await
+    archive.read(name, bytes.into(), Map::clone(&metadata)).await
 }
 
 fn refused_file(error: &FileError) -> ApiError {
@@ -193,6 +200,7 @@ fn refused_file(error: &FileError) -> ApiError {
             ApiError::new(Code::BodyTooLarge, error.to_string())
         }
         FileError::Reading(error) => wrong(&["content"], error.to_string()),
+        FileError::Metadata => wrong(&["metadata"], error.to_string()),
     }
 }
 
@@ -219,18 +227,37 @@ impl FromRequest<AppState> for Files {
         }
         let JsonBody(request) = JsonBody::from_request(request, state).await?;
         let documents = match request {
-            ArchiveDocumentsRequest::Many { documents } => documents,
-            ArchiveDocumentsRequest::One(document) => vec![document],
+            ArchiveDocumentsRequest { documents: Some(documents), .. } => documents,
+            ArchiveDocumentsRequest { file_name, content, metadata, .. } => {
+                let missing = |field| wrong(&[field], "is required, or a list of documents");
+                vec![ArchiveDocument {
+                    file_name: file_name.ok_or_else(|| missing("file_name"))?,
+                    content: content.ok_or_else(|| missing("content"))?,
+                    metadata,
+                }]
+            }
         };
-        if documents.is_empty() {
-            return Err(wrong(&["documents"], "is empty: send at least one document"));
-        }
         let file = |ArchiveDocument { file_name, content, metadata }| File {
             name: file_name,
             bytes: content.into(),
-            metadata,
+            metadata: Arc::new(metadata),
         };
-        Ok(Self(documents.into_iter().map(file).collect()))
+        Self::of(documents.into_iter().map(file).collect(), "documents")
+    }
+}
+
+impl Files {
+    fn of(files: Vec<File>, field: &str) -> Result<Self, ApiError> {
+        if files.is_empty() {
+            return Err(wrong(&[field], "is required: at least one"));
+        }
+        if files.len() > MOST_FILES {
+            return Err(wrong(
+                &[field],
+                format!("must be {MOST_FILES} at most: send them in turn"),
+            ));
+        }
+        Ok(Self(files))
     }
 }
 
@@ -245,17 +272,19 @@ async fn of_form(mut form: Multipart) -> Result<Files, ApiError> {
             }
             Some(METADATA) => {
                 let text = field.text().await.map_err(|error| refused(&error))?;
+                if text.len() > LARGEST_METADATA {
+                    let told = format!("must take {LARGEST_METADATA} bytes at most");
+                    return Err(wrong(&[METADATA], told));
+                }
                 metadata = serde_json::from_str(&text)
                     .map_err(|_| wrong(&[METADATA], "must be a JSON object"))?;
             }
             _ => return Err(wrong(&[], "the form's fields are file (any number) and metadata")),
         }
     }
-    if files.is_empty() {
-        return Err(wrong(&[FILE], "is required: at least one file"));
-    }
-    let file = |(name, bytes)| File { name, bytes, metadata: metadata.clone() };
-    Ok(Files(files.into_iter().map(file).collect()))
+    let metadata = Arc::new(metadata);
+    let file = |(name, bytes)| File { name, bytes, metadata: Arc::clone(&metadata) };
+    Files::of(files.into_iter().map(file).collect(), FILE)
 }
 
 fn refused(error: &MultipartError) -> ApiError {

@@ -80,7 +80,7 @@ pub(super) async fn content(
     let path = file_path(&parameters)?;
     let document = archive.document_at(path).await?;
     let document = document.ok_or_else(|| no_file(path))?;
-    let content = archive.text(&document).await?;
+    let content = archive.text(&document).await?.ok_or_else(|| no_file(path))?;
     Ok(Json(ArchiveFileContent { file_path: document.file_path.clone(), content }))
 }
 

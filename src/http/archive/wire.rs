@@ -159,13 +159,20 @@ impl From<Holdings> for ArchiveStats {
     }
 }
 
-/// One document, or a list of them. A text is read as what its file name says: `.html` and `.htm` as
-/// HTML, everything else as plain text or Markdown.
+/// One document, by `file_name` and `content`, or a list of `documents`. A text is read as what it is:
+/// HTML, Markdown or plain text.
 #[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(in super::super) enum ArchiveDocumentsRequest {
-    Many { documents: Vec<ArchiveDocument> },
-    One(ArchiveDocument),
+pub(in super::super) struct ArchiveDocumentsRequest {
+    /// At most 1,000.
+    #[serde(default)]
+    pub(super) documents: Option<Vec<ArchiveDocument>>,
+    /// As in one of `documents`.
+    #[serde(default, alias = "file_path")]
+    pub(super) file_name: Option<String>,
+    #[serde(default)]
+    pub(super) content: Option<String>,
+    #[serde(default)]
+    pub(super) metadata: Map<String, Value>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -175,7 +182,8 @@ pub(in super::super) struct ArchiveDocument {
     #[serde(alias = "file_path")]
     pub(super) file_name: String,
     pub(super) content: String,
-    /// Title, author, chapter, tags and whatever else is to filter searches.
+    /// Title, author, chapter, tags and whatever else is to filter searches; at most 64 KiB. Of a
+    /// document that is there they are added to what is known of it.
     #[serde(default)]
     pub(super) metadata: Map<String, Value>,
 }
@@ -221,7 +229,7 @@ pub(in super::super) enum ArchiveOutcome {
     Updated,
     /// It was there already.
     Unchanged,
-    /// Its text is there under another name, and stays there.
+    /// Its text is there under another name, and stays there. What had its own name went.
     Duplicate,
     Failed,
 }

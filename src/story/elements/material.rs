@@ -100,7 +100,8 @@ impl Converter<'_> {
         let (file_name, chapter) = (document.file_name.clone(), passage.section.clone());
         let words = ArchivePassageText { file_name, chapter, content };
         let text = self.words(&passage.text, &words)?;
-        let audience = Audience::of(&[Agent::Writer, Agent::Editor, Agent::Rater]);
+        let audience =
+            Audience::of(&[Agent::Writer, Agent::Editor, Agent::Rater, Agent::Worldbuilding]);
         let (kind, layer) = (ElementKind::ArchivePassage, Layer::PlotAndWorld);
         let draft = Draft {
             text,
