@@ -26,7 +26,7 @@ const LEXICAL: f32 = 0.17;
 const SEMANTIC: f32 = 0.83;
 /// Candidates of each kind for every passage that is asked for, and at least.
 const CANDIDATES_A_RESULT: usize = 5;
-const FEWEST_CANDIDATES: usize = 100;
+const FEWEST_CANDIDATES: usize = 50;
 /// Chunks that become one passage at most.
 const MOST_MERGED: usize = 4;
 

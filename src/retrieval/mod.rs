@@ -4,6 +4,7 @@
 mod bm25;
 mod lexicon;
 mod scores;
+mod signs;
 mod stop_words;
 mod vectors;
 mod words;
@@ -11,6 +12,7 @@ mod words;
 pub use bm25::{MOST_SATURATED, idf, saturated};
 pub use lexicon::{Found, Lexicon};
 pub use scores::{Range, first_by};
+pub use signs::Signs;
 pub use stop_words::is_stop_word;
 pub use vectors::{QueryVector, Vectors, bytes, floats};
 pub use words::{placed_terms, terms};

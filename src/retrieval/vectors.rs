@@ -108,6 +108,17 @@ impl Vectors {
         cosines
     }
 
+    /// The same for these entries alone.
+    pub fn nearly_of(&self, query: &QueryVector, rows: &[usize]) -> Vec<f32> {
+        with_best_instructions(|| {
+            let cosine = |&row: &usize| {
+                let cells = row * self.dimensions..(row + 1) * self.dimensions;
+                256.0 * dot(&query.0, &self.upper[cells]) as f32 * self.scales[row]
+            };
+            rows.iter().map(cosine).collect()
+        })
+    }
+
     /// How far a cosine of [`nearly`](Self::nearly) can be from that of [`exactly`](Self::exactly).
     pub fn error(&self, query: &QueryVector) -> f32 {
         let squares: f64 = query.0.iter().map(|component| f64::from(*component).powi(2)).sum();

@@ -1,18 +1,23 @@
 //! What the embedded archive is searched in: words and vectors of all published chunks, in memory.
 //!
 //! A log: documents are added at the end, and those that go are only marked, until so many are gone
-//! that the index is made anew. Scores are exact: a first pass reads the upper halves of the vectors
-//! and bounds its error, and every chunk that could be among the nearest is compared in full.
+//! that the index is made anew. Of very many chunks a look at the signs of their vectors chooses which
+//! are compared at all. Then scores are exact: a first pass reads the upper halves of the vectors and
+//! bounds its error, and every chunk that could be among the nearest is compared in full.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::archive::{DocumentId, Probe};
-use crate::retrieval::{Found, Lexicon, QueryVector, Vectors, first_by, terms};
+use crate::retrieval::{Found, Lexicon, QueryVector, Signs, Vectors, first_by, terms};
 
 /// An index of at most so many rows is made anew as soon as a document is gone, a larger one when a
 /// quarter of its rows are of such: they still count in BM25.
 const SMALL: usize = 2_000;
+/// So many rows are all compared with a query. Of more, one in [`SHARE_COMPARED`] is, by its signs:
+/// of real sentences that keeps 99 in 100 of the nearest ten, and more.
+const FEW: usize = 20_000;
+const SHARE_COMPARED: usize = 6;
 /// Chunks that are prepared together.
 const PREPARED_TOGETHER: usize = 256;
 
@@ -21,7 +26,7 @@ pub(super) struct Index {
     /// The archive's change that it shows.
     pub(super) change: i64,
     lexicon: Lexicon,
-    vectors: Option<Vectors>,
+    meanings: Option<Meanings>,
     /// In the order of their rows.
     documents: Vec<Indexed>,
     by_id: HashMap<DocumentId, usize>,
@@ -35,6 +40,19 @@ struct Indexed {
     /// Its chunks' rows; a chunk's number is its place among them.
     rows: Range<usize>,
     is_gone: bool,
+}
+
+/// Every row's vector, twice: in full, and by its signs.
+#[derive(Debug)]
+struct Meanings {
+    vectors: Vectors,
+    signs: Signs,
+}
+
+/// What is looked for, in both forms.
+struct Probed<'a> {
+    query: QueryVector,
+    vector: &'a [f32],
 }
 
 /// The nearest chunks.
@@ -71,7 +89,7 @@ impl Index {
         Self {
             change: -1,
             lexicon: Lexicon::default(),
-            vectors: None,
+            meanings: None,
             documents: Vec::new(),
             by_id: HashMap::new(),
             gone: 0,
@@ -107,8 +125,8 @@ impl Index {
     pub(super) fn push(&mut self, prepared: Prepared) {
         for (terms, vector) in prepared.0 {
             self.lexicon.push(terms);
-            let vectors = self.vectors.get_or_insert_with(|| Vectors::new(vector.len()));
-            vectors.push(Some(&vector), None);
+            let meanings = self.meanings.get_or_insert_with(|| Meanings::new(vector.len()));
+            meanings.push(&vector);
         }
     }
 
@@ -140,7 +158,7 @@ impl Index {
     /// The heap memory it takes, about.
     pub(super) fn bytes(&self) -> usize {
         self.lexicon.bytes()
-            + self.vectors.as_ref().map_or(0, Vectors::bytes)
+            + self.meanings.as_ref().map_or(0, |it| it.vectors.bytes() + it.signs.bytes())
             + self.documents.capacity() * (size_of::<Indexed>() + 2 * size_of::<DocumentId>())
     }
 
@@ -148,13 +166,14 @@ impl Index {
     pub(super) fn nearest(&self, probe: &Probe) -> Nearest {
         let searched = self.searched(probe.within.as_deref());
         let words = self.lexicon.look_up(&terms(&probe.text), self.rows());
-        let vectors = self.vectors.as_ref();
-        let meaning = vectors
-            .zip(probe.meaning.as_ref())
-            .and_then(|(vectors, meaning)| Some((vectors, vectors.query(Some(&meaning.vector))?)));
+        let meaning = self.meanings.as_ref().zip(probe.meaning.as_ref());
+        let meaning = meaning.and_then(|(meanings, meaning)| {
+            let vector = meaning.vector.as_slice();
+            Some((meanings, Probed { query: meanings.vectors.query(Some(vector))?, vector }))
+        });
         let mut rows = nearest_by_words(&words, &searched, probe.limit);
-        if let Some((vectors, query)) = &meaning {
-            rows.extend(nearest_by_meaning(vectors, query, &searched, probe.limit));
+        if let Some((meanings, probed)) = &meaning {
+            rows.extend(meanings.nearest(probed, &searched, probe.limit));
         }
         rows.sort_unstable();
         rows.dedup();
@@ -164,7 +183,7 @@ impl Index {
                 document: document.id.clone(),
                 number: document.number,
                 index: row - document.rows.start,
-                cosine: meaning.as_ref().map(|(vectors, query)| vectors.exactly(query, row)),
+                cosine: meaning.as_ref().map(|(it, probed)| it.vectors.exactly(&probed.query, row)),
                 bm25: words.score(row),
             })
         };
@@ -198,36 +217,56 @@ impl Index {
 }
 
 fn nearest_by_words(words: &Found<'_>, searched: &[Range<usize>], limit: usize) -> Vec<usize> {
-    let scores = words.scores();
-    nearest(limit, searched, |row| if scores[row] > 0.0 { scores[row] } else { f32::NEG_INFINITY })
-}
-
-fn nearest_by_meaning(
-    vectors: &Vectors,
-    query: &QueryVector,
-    searched: &[Range<usize>],
-    limit: usize,
-) -> Vec<usize> {
-    let Some(end) = searched.last().map(|last| last.end) else { return Vec::new() };
-    let nearly = vectors.nearly(query, end);
-    let some = nearest(limit, searched, |row| nearly[row]);
-    if some.len() < limit {
-        return some;
+    let mut scores = words.scores();
+    // Where no word is found, and where nobody searches, there is nothing.
+    let mut end = 0;
+    for range in searched {
+        scores[end..range.start].fill(0.0);
+        end = range.end;
     }
-    // No cosine of the first pass is further off than the error: whoever is further below the last
-    // of some `limit` chunks can't be among the nearest.
-    let exactly = |row: usize| vectors.exactly(query, row);
-    let bar = some.iter().map(|&row| exactly(row)).fold(f32::INFINITY, f32::min);
-    let least = bar - vectors.error(query);
-    let rows = searched.iter().cloned().flatten().filter(|&row| nearly[row] >= least);
-    let close: Vec<(usize, f32)> = rows.map(|row| (row, exactly(row))).collect();
-    let scores: Vec<f32> = close.iter().map(|(_, cosine)| *cosine).collect();
-    first_by(&scores, limit).into_iter().map(|place| close[place].0).collect()
+    scores[end..].fill(0.0);
+    for score in &mut scores {
+        *score = if *score > 0.0 { *score } else { f32::NEG_INFINITY };
+    }
+    first_by(&scores, limit)
 }
 
-/// The rows of the `limit` largest scores.
-fn nearest(limit: usize, searched: &[Range<usize>], score: impl Fn(usize) -> f32) -> Vec<usize> {
-    let rows: Vec<usize> = searched.iter().cloned().flatten().collect();
-    let scores: Vec<f32> = rows.iter().map(|&row| score(row)).collect();
-    first_by(&scores, limit).into_iter().map(|place| rows[place]).collect()
+impl Meanings {
+    fn new(dimensions: usize) -> Self {
+        Self { vectors: Vectors::new(dimensions), signs: Signs::new(dimensions) }
+    }
+
+    fn push(&mut self, vector: &[f32]) {
+        self.vectors.push(Some(vector), None);
+        self.signs.push(vector);
+    }
+
+    /// The nearest rows. Of very many, only those are compared that a look at the signs passes on.
+    fn nearest(&self, probe: &Probed<'_>, searched: &[Range<usize>], limit: usize) -> Vec<usize> {
+        let all: usize = searched.iter().map(ExactSizeIterator::len).sum();
+        let (rows, nearly) = if all <= FEW {
+            let Some(end) = searched.last().map(|last| last.end) else { return Vec::new() };
+            let cosines = self.vectors.nearly(&probe.query, end);
+            let rows: Vec<usize> = searched.iter().cloned().flatten().collect();
+            let nearly: Vec<f32> = rows.iter().map(|&row| cosines[row]).collect();
+            (rows, nearly)
+        } else {
+            let rows = self.signs.nearest(probe.vector, searched, all / SHARE_COMPARED);
+            let nearly = self.vectors.nearly_of(&probe.query, &rows);
+            (rows, nearly)
+        };
+        let some = first_by(&nearly, limit);
+        if some.len() < limit {
+            return some.into_iter().map(|place| rows[place]).collect();
+        }
+        // No cosine of the first pass is further off than the error: whoever is further below the
+        // last of some `limit` chunks can't be among the nearest.
+        let exactly = |place: usize| self.vectors.exactly(&probe.query, rows[place]);
+        let bar = some.into_iter().map(exactly).fold(f32::INFINITY, f32::min);
+        let least = bar - self.vectors.error(&probe.query);
+        let close = (0..rows.len()).filter(|&place| nearly[place] >= least);
+        let close: Vec<(usize, f32)> = close.map(|place| (rows[place], exactly(place))).collect();
+        let scores: Vec<f32> = close.iter().map(|(_, cosine)| *cosine).collect();
+        first_by(&scores, limit).into_iter().map(|place| close[place].0).collect()
+    }
 }
