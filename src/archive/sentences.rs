@@ -17,6 +17,7 @@ const MOST_MARKS: usize = 64;
 pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
     let flowing = without_endless_marks(without_single_line_ends(text));
     let trimmed = flowing.split_sentence_bound_indices().map(|(start, sentence)| {
+        let sentence = &text[start..start + sentence.len()];
         let start = start + (sentence.len() - sentence.trim_start().len());
         start..start + sentence.trim().len()
     });
@@ -47,8 +48,8 @@ pub(super) fn sentence_ends(text: &str) -> Vec<usize> {
     seen.split_sentence_bound_indices().map(|(start, sentence)| start + sentence.len()).collect()
 }
 
-/// The text, of the same length, with letters for the marks and spaces after a full stop that are
-/// too many: at each of them Unicode's rules look ahead for the letter that goes on, so without one
+/// The text, of the same length, with a letter in a row of marks and spaces after a full stop that is
+/// too long: at each of them Unicode's rules look ahead for the letter that goes on, so without one
 /// they would look at a long row as often as it is long.
 pub(super) fn without_endless_marks(text: String) -> String {
     if !has_endless_marks(&text) {
@@ -76,15 +77,18 @@ impl RowOfMarks {
             letter if letter.is_alphanumeric() => None,
             _ => self.0.map(|count| count + 1),
         };
-        self.0.is_some_and(|count| count > MOST_MARKS)
+        let is_one_too_many = self.0.is_some_and(|count| count > MOST_MARKS);
+        // The letter ends the row.
+        self.0 = self.0.filter(|_| !is_one_too_many);
+        is_one_too_many
     }
 }
 
 /// A letter of as many bytes.
 fn as_long(letter: char) -> char {
     match letter.len_utf8() {
-        1 => 'x',
-        2 => 'é',
+        1 => 'X',
+        2 => 'É',
         3 => '夢',
         _ => '𠀀',
     }
