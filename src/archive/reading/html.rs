@@ -176,10 +176,11 @@ impl PageReader {
         let names_author = ["author", "dc.creator", "dcterms.creator"]
             .iter()
             .any(|it| name.eq_ignore_ascii_case(it));
-        if let Some(content) = tag.attribute("content").filter(|_| names_author) {
-            if self.page.author.is_none() && self.tries_once_more() {
-                self.page.author = words(content)?;
-            }
+        if let Some(content) = tag.attribute("content").filter(|_| names_author)
+            && self.page.author.is_none()
+            && self.tries_once_more()
+        {
+            self.page.author = words(content)?;
         }
         Ok(())
     }
