@@ -9,6 +9,7 @@ use std::ops::Range;
 use text_splitter::{Characters, ChunkConfig, TextSplitter};
 
 use super::document::Chunk;
+use super::sentences::without_endless_marks;
 
 /// A window has so many bytes for each character of a chunk: two of the longest chunks at least, of
 /// four bytes a character. A text without words or lines costs its length times this.
@@ -61,7 +62,7 @@ fn pieces(text: &str, size: ChunkSize) -> Vec<Range<usize>> {
     let config = config().with_overlap(overlap).unwrap_or_else(|_| config());
     let splitter = TextSplitter::new(config);
     let window_bytes = characters.saturating_mul(WINDOW_FACTOR).max(WINDOW_FACTOR);
-    let flowing = with_lines_joined(text);
+    let flowing = without_endless_marks(with_lines_joined(text));
 
     let mut pieces: Vec<Range<usize>> = Vec::new();
     let mut from = 0;
@@ -215,11 +216,19 @@ mod tests {
 
         #[test]
         fn texts_of_one_kind_of_letter_are_cut(
-            letter in prop::sample::select(vec!["a", "é", "夢", "🦀", "\n", " ", "\u{301}", "e\u{301}", "\u{200d}"]),
+            letter in prop::sample::select(vec!["a", "é", "夢", "🦀", "\n", " ", "\u{301}", "e\u{301}", "\u{200d}", ")", ".", ". ", ".)) "]),
             repeat in 0_usize..70_000,
             characters in 200_usize..2_000,
         ) {
             check(&letter.repeat(repeat), ChunkSize { characters, overlap: characters / 5 })?;
+        }
+    }
+
+    #[test]
+    fn a_long_row_of_marks_costs_its_length() {
+        for mark in ["(", " ", "”", ")\u{301}"] {
+            let text = format!(".{}", mark.repeat(8_000)).repeat(6);
+            check(&text, USUAL).unwrap();
         }
     }
 

@@ -11,12 +11,10 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use unicode_segmentation::UnicodeSegmentation as _;
-
 use super::document::{Document, DocumentId, joined};
 use super::ingest::off_thread;
 use super::passage::{Passage, Search};
-use super::sentences::sentences;
+use super::sentences::{sentence_ends, sentences};
 use super::store::{Candidate, Candidates, Meaning, Probe};
 use super::{Archive, ArchiveError};
 use crate::retrieval::{placed_terms, terms};
@@ -61,11 +59,12 @@ impl Archive {
         let documents = self.inner.store.of_ids(&ids).await?;
         let documents: HashMap<&DocumentId, &Arc<Document>> =
             documents.iter().map(|document| (&document.id, document)).collect();
+        let wanted: HashSet<String> = terms(&search.query).into_iter().collect();
         let mut passages = Vec::new();
         for found in merged {
             // One that isn't there has just gone.
             let Some(document) = documents.get(&found.document) else { continue };
-            passages.extend(self.passage(Arc::clone(document), found, &search.query).await?);
+            passages.extend(self.passage(Arc::clone(document), found, &wanted).await?);
         }
         Ok(passages)
     }
@@ -90,14 +89,14 @@ impl Archive {
         &self,
         document: Arc<Document>,
         found: Merged,
-        query: &str,
+        wanted: &HashSet<String>,
     ) -> Result<Option<Passage>, ArchiveError> {
         let Range { start, end } = found.chunks;
         let chunks = self.inner.store.chunks(&document.id, start, end).await?;
         let Some(first) = chunks.first() else { return Ok(None) };
         let text = joined(&chunks);
         let char_start = first.char_start;
-        let marks = Marks::of(&text, query);
+        let marks = Marks::of(&text, wanted);
         let at = |range: Range<usize>| char_start + range.start..char_start + range.end;
         let best = chunks.iter().find(|chunk| chunk.index == found.best_chunk);
         let nearest = best.zip(found.nearest).and_then(|(chunk, nearest)| {
@@ -231,18 +230,24 @@ struct Marks {
 }
 
 impl Marks {
-    fn of(text: &str, query: &str) -> Self {
-        let wanted: HashSet<String> = terms(query).into_iter().collect();
+    fn of(text: &str, wanted: &HashSet<String>) -> Self {
         let found: Vec<(Range<usize>, String)> =
             placed_terms(text).filter(|(_, term)| wanted.contains(term)).collect();
         if found.is_empty() {
             return Self { sentence: None, words: Vec::new() };
         }
         let in_characters = InCharacters::of(text);
-        let sentence = text.split_sentence_bound_indices().map(|(start, sentence)| {
-            let bytes = start..start + sentence.trim_end().len();
-            let words = found.iter().filter(|(place, _)| bytes.contains(&place.start));
-            (words.map(|(_, term)| term).collect::<HashSet<_>>().len(), bytes)
+        // Words and sentences both come in the order of the text.
+        let mut words = found.iter().peekable();
+        let mut start = 0;
+        let sentence = sentence_ends(text).into_iter().map(|end| {
+            let bytes = start..start + text[start..end].trim_end().len();
+            start = end;
+            let mut terms = HashSet::new();
+            while let Some((_, term)) = words.next_if(|(place, _)| place.start < end) {
+                terms.insert(term);
+            }
+            (terms.len(), bytes)
         });
         // Of equals the first.
         let sentence = sentence.reduce(|best, next| if next.0 > best.0 { next } else { best });
@@ -337,11 +342,12 @@ mod tests {
     #[test]
     fn the_querys_words_are_marked_in_characters() {
         let text = "Élan vital — so it went. The Cats were hunting mice. A cat slept.";
-        let marks = Marks::of(text, "who hunts cats?");
+        let wanted = |query: &str| terms(query).into_iter().collect();
+        let marks = Marks::of(text, &wanted("who hunts cats?"));
         let letters: Vec<char> = text.chars().collect();
         let shown = |range: &Range<usize>| letters[range.clone()].iter().collect::<String>();
         assert_eq!(marks.words.iter().map(shown).collect::<Vec<_>>(), ["Cats", "hunting", "cat"]);
         assert_eq!(shown(&marks.sentence.unwrap()), "The Cats were hunting mice.");
-        assert!(Marks::of(text, "dogs").sentence.is_none());
+        assert!(Marks::of(text, &wanted("dogs")).sentence.is_none());
     }
 }

@@ -10,10 +10,14 @@ const MOST: usize = 64;
 /// Sentences with fewer letters say nothing.
 const FEWEST_LETTERS: usize = 3;
 
+/// Most marks and spaces in a row after a full stop that are seen as what they are.
+const MOST_MARKS: usize = 64;
+
 /// Where the sentences of a chunk lie, in bytes, without the white space around them.
 pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
-    let flowing = without_single_line_ends(text);
+    let flowing = without_endless_marks(without_single_line_ends(text));
     let trimmed = flowing.split_sentence_bound_indices().map(|(start, sentence)| {
+        let sentence = &text[start..start + sentence.len()];
         let start = start + (sentence.len() - sentence.trim_start().len());
         start..start + sentence.trim().len()
     });
@@ -36,6 +40,58 @@ fn without_single_line_ends(text: &str) -> String {
         before = letter;
     }
     flowing
+}
+
+/// Where Unicode ends the sentences of a text: each goes up to the next, in bytes.
+pub(super) fn sentence_ends(text: &str) -> Vec<usize> {
+    let seen = without_endless_marks(text.to_owned());
+    seen.split_sentence_bound_indices().map(|(start, sentence)| start + sentence.len()).collect()
+}
+
+/// The text, of the same length, with a letter in a row of marks and spaces after a full stop that is
+/// too long: at each of them Unicode's rules look ahead for the letter that goes on, so without one
+/// they would look at a long row as often as it is long.
+pub(super) fn without_endless_marks(text: String) -> String {
+    if !has_endless_marks(&text) {
+        return text;
+    }
+    let mut row = RowOfMarks::default();
+    let seen = |letter: char| if row.is_one_too_many(letter) { as_long(letter) } else { letter };
+    text.chars().map(seen).collect()
+}
+
+fn has_endless_marks(text: &str) -> bool {
+    let mut row = RowOfMarks::default();
+    text.chars().any(|letter| row.is_one_too_many(letter))
+}
+
+/// Marks and spaces in a row since a full stop; none before there was one.
+#[derive(Default)]
+struct RowOfMarks(Option<usize>);
+
+impl RowOfMarks {
+    fn is_one_too_many(&mut self, letter: char) -> bool {
+        self.0 = match letter {
+            '.' | '\u{2024}' | '\u{fe52}' | '\u{ff0e}' => Some(0),
+            '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => None,
+            letter if letter.is_alphanumeric() => None,
+            _ => self.0.map(|count| count + 1),
+        };
+        let is_one_too_many = self.0.is_some_and(|count| count > MOST_MARKS);
+        // The letter ends the row.
+        self.0 = self.0.filter(|_| !is_one_too_many);
+        is_one_too_many
+    }
+}
+
+/// A letter of as many bytes.
+fn as_long(letter: char) -> char {
+    match letter.len_utf8() {
+        1 => 'X',
+        2 => 'É',
+        3 => '夢',
+        _ => '𠀀',
+    }
 }
 
 /// The directions of a chunk's sentences, in 8 bits a component; cosines with them are right to two
@@ -113,7 +169,25 @@ mod tests {
     fn sentences_lie_where_they_stand() {
         let text = "\n “Off with her head!” she\ncried. …  Oh! Nobody moved.\n\nThe End";
         let shown: Vec<_> = sentences(text).into_iter().map(|place| &text[place]).collect();
-        assert_eq!(shown, ["“Off with her head!” she\ncried.", "Nobody moved.", "The End"]);
+        // Only a full stop lets a sentence go on with a small letter.
+        let sentences = ["“Off with her head!”", "she\ncried.", "Nobody moved.", "The End"];
+        assert_eq!(shown, sentences);
+    }
+
+    #[test]
+    fn a_long_row_of_marks_costs_its_length() {
+        let marks = ["(", ") ", "\u{301}", "“", "🦀", " "].map(|mark| mark.repeat(400_000));
+        for marks in marks {
+            let text = format!("It ended.{marks}Oh no.\n\nIt began. {marks}.");
+            assert_eq!(without_endless_marks(text.clone()).len(), text.len());
+            assert_eq!(
+                sentences(&text).last().map(|last| &text[last.clone()][..8]),
+                Some("It began")
+            );
+            assert_eq!(sentence_ends(&text).last(), Some(&text.len()));
+        }
+        let usual = format!("It ended.” ({}) And so on... {}", "x ".repeat(200), "* ".repeat(31));
+        assert_eq!(without_endless_marks(usual.clone()), usual);
     }
 
     fn unit(vector: Vec<f32>) -> Vec<f32> {

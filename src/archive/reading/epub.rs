@@ -10,10 +10,14 @@ use serde_json::{Map, Value};
 use super::super::document::Section;
 use super::error::ReadingError;
 use super::html::{Page, page};
+use super::sections::{self, Sections, shortened};
 use super::{Reading, encoding, unpacking};
 
-/// Most entries of a table of contents.
-const MOST_ENTRIES: usize = 10_000;
+/// Most authors of a book.
+const MOST_AUTHORS: usize = 20;
+
+/// For as many entries of a table of contents, one in the other, as are let through.
+const STACK_BYTES: usize = 128 << 20;
 
 /// What is between two pages.
 const BETWEEN_PAGES: &str = "\n\n";
@@ -21,6 +25,19 @@ const BETWEEN_PAGES: &str = "\n\n";
 /// Reads an EPUB of at most `largest` bytes of text.
 pub(super) fn read(bytes: &[u8], largest: usize) -> Result<Reading, ReadingError> {
     unpacking::check(bytes, largest)?;
+    // Tables of contents are let go of by going down into them.
+    std::thread::scope(|scope| {
+        let reading = std::thread::Builder::new()
+            .name("epub".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || read_checked(bytes, largest))
+            .map_err(damaged)?;
+        let lost = |_| Err(ReadingError::Damaged("its description makes no sense".to_owned()));
+        reading.join().unwrap_or_else(lost)
+    })
+}
+
+fn read_checked(bytes: &[u8], largest: usize) -> Result<Reading, ReadingError> {
     let epub = Epub::read(Cursor::new(bytes.to_vec())).map_err(damaged)?;
     let contents = contents(&epub);
     let book = Book::read(&epub, &contents, largest)?;
@@ -29,7 +46,7 @@ pub(super) fn read(bytes: &[u8], largest: usize) -> Result<Reading, ReadingError
     }
     let mut sections = book.sections(contents);
     if sections.is_empty() {
-        sections = book.headings;
+        sections = book.headings.into_vec();
     }
     Ok(Reading { text: book.text, metadata: metadata(&epub), sections })
 }
@@ -50,12 +67,12 @@ fn contents(epub: &Epub) -> Vec<Entry> {
     let entry = |label: &str, href: rbook::ebook::element::Href<'_>| {
         let title = label.split_whitespace().collect::<Vec<_>>().join(" ");
         (!title.is_empty()).then(|| Entry {
-            title,
+            title: shortened(&title).to_owned(),
             path: href.path().decode().into_owned(),
             id: href.fragment().map(str::to_owned),
         })
     };
-    root.flatten().filter_map(|it| entry(it.label(), it.href()?)).take(MOST_ENTRIES).collect()
+    root.flatten().filter_map(|it| entry(it.label(), it.href()?)).take(sections::MOST).collect()
 }
 
 /// The pages put together.
@@ -65,7 +82,7 @@ struct Book {
     characters: usize,
     /// Where each page begins, and the places in it, in characters of the book.
     pages: HashMap<String, (usize, HashMap<String, usize>)>,
-    headings: Vec<Section>,
+    headings: Sections,
 }
 
 impl Book {
@@ -101,10 +118,9 @@ impl Book {
         let start = self.characters;
         let places = page.places.into_iter().map(|(id, place)| (id, start + place)).collect();
         self.pages.insert(path, (start, places));
-        self.headings.extend(page.headings.into_iter().map(|heading| Section {
-            title: heading.title,
-            char_start: start + heading.char_start,
-        }));
+        for heading in page.headings {
+            self.headings.push(&heading.title, start + heading.char_start);
+        }
         self.text.push_str(&page.text);
         self.characters += page.characters;
     }
@@ -146,7 +162,7 @@ fn metadata(epub: &Epub) -> Map<String, Value> {
     let mut set = |name: &str, value: &str| {
         let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
         if !value.is_empty() {
-            metadata.insert(name.to_owned(), value.into());
+            metadata.insert(name.to_owned(), shortened(&value).into());
         }
     };
     if let Some(title) = told.title() {
@@ -161,7 +177,8 @@ fn metadata(epub: &Epub) -> Map<String, Value> {
     if let Some(publisher) = told.publishers().next() {
         set("publisher", publisher.value());
     }
-    let authors: Vec<&str> = told.creators().map(|author| author.value().trim()).collect();
+    let authors = told.creators().map(|author| shortened(author.value().trim()));
+    let authors: Vec<&str> = authors.take(MOST_AUTHORS).collect();
     match authors[..] {
         [] => {}
         [author] => set("author", author),

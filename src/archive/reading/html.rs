@@ -10,6 +10,7 @@ use html2text::config;
 use html2text::render::{TaggedLineElement, TrivialDecorator};
 
 use super::error::ReadingError;
+use super::sections::{self, shortened};
 use super::tags::{Piece, Pieces, Tag, element};
 
 /// Reduced markup that is rendered at once, in bytes; a block that is longer goes alone.
@@ -18,11 +19,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// No line is broken to fit a width.
 const WIDTH: usize = usize::MAX / 4;
 
-/// Longest heading, in characters.
-const HEADING_CHARACTERS: usize = 200;
-
-/// Most headings of a page; whoever has more has no chapters.
-const MOST_HEADINGS: usize = 10_000;
+/// Most titles and authors that are read for the first ones that say something.
+const MOST_TRIED: usize = 20;
 
 /// What a scene break looks like in text.
 const RULE: &str = "* * *";
@@ -64,7 +62,9 @@ pub(super) fn page(
             Piece::Open(tag) => match tag.element().as_str() {
                 "title" if !tag.is_empty => {
                     let title = pieces.skip_to_end_of(tag.name);
-                    reader.page.title = reader.page.title.take().or(words(title)?);
+                    if reader.page.title.is_none() && reader.tries_once_more() {
+                        reader.page.title = words(title)?;
+                    }
                 }
                 name @ ("script" | "style" | "template" | "iframe" | "noframes") => {
                     if !tag.is_empty {
@@ -88,8 +88,8 @@ fn words(text: &str) -> Result<Option<String>, ReadingError> {
 
 fn one_line(text: &str) -> Option<String> {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let line: String = line.chars().take(HEADING_CHARACTERS).collect();
-    (!line.is_empty()).then_some(line)
+    let line = shortened(&line);
+    (!line.is_empty()).then(|| line.to_owned())
 }
 
 #[derive(Default)]
@@ -102,6 +102,8 @@ struct PageReader {
     headings: Vec<(usize, usize)>,
     /// The heading we are in.
     heading: Option<usize>,
+    /// Titles and authors that were read.
+    tried: usize,
 }
 
 impl PageReader {
@@ -128,7 +130,7 @@ impl PageReader {
         if is_heading(name) || name == "p" {
             self.end_heading();
         }
-        if is_heading(name) && !tag.is_empty && self.headings.len() < MOST_HEADINGS {
+        if is_heading(name) && !tag.is_empty && self.headings.len() < sections::MOST {
             self.heading = Some(self.blocks.place());
         }
         if name == "pre" && !tag.is_empty {
@@ -174,15 +176,25 @@ impl PageReader {
         let names_author = ["author", "dc.creator", "dcterms.creator"]
             .iter()
             .any(|it| name.eq_ignore_ascii_case(it));
-        if let Some(content) = tag.attribute("content").filter(|_| names_author) {
-            self.page.author = self.page.author.take().or(words(content)?);
+        if let Some(content) = tag.attribute("content").filter(|_| names_author)
+            && self.page.author.is_none()
+            && self.tries_once_more()
+        {
+            self.page.author = words(content)?;
         }
         Ok(())
+    }
+
+    /// Whether one more title or author, of those that turn out empty, is read.
+    fn tries_once_more(&mut self) -> bool {
+        self.tried += 1;
+        self.tried <= MOST_TRIED
     }
 
     fn finish(mut self) -> Result<Page, ReadingError> {
         self.end_heading();
         self.blocks.flush()?;
+        self.blocks.set_places_at_end();
         let blocks = self.blocks;
         let headings = self.headings.into_iter().filter_map(|(start, end)| {
             let (start, end) = (blocks.places[start], blocks.places[end]);
@@ -258,6 +270,8 @@ struct Blocks {
     places: Vec<Place>,
     /// Places that the next text begins at.
     waiting: Vec<usize>,
+    /// Places that went through rendering and had no text after them; the next line begins at them.
+    carried: Vec<usize>,
 }
 
 impl Blocks {
@@ -382,17 +396,13 @@ impl Blocks {
             if text.is_empty() {
                 gap = Gap::Paragraph;
                 // They belong to the line that comes next.
-                for (_, place) in &mut marks {
-                    *place = Place::default();
-                }
+                self.carried.extend(marks.drain(..).map(|(number, _)| number));
                 continue;
             }
             self.push_line(text, gap, &mut marks)?;
             gap = Gap::Line;
         }
-        // What had no text after it begins with the text of the next batch.
-        self.waiting.extend(marks.into_iter().map(|(number, _)| number));
-        self.set_places_at_end();
+        self.carried.extend(marks.into_iter().map(|(number, _)| number));
         Ok(())
     }
 
@@ -411,6 +421,9 @@ impl Blocks {
         self.text.push_str(line);
         self.end.character += line.chars().count();
         self.end.byte = self.text.len();
+        for number in self.carried.drain(..) {
+            self.places[number] = start;
+        }
         for (number, place) in marks.drain(..) {
             // Spaces at the line's end are gone.
             self.places[number] = Place {
@@ -424,8 +437,9 @@ impl Blocks {
         Ok(())
     }
 
+    /// No text comes any more.
     fn set_places_at_end(&mut self) {
-        for number in &self.waiting {
+        for number in self.waiting.iter().chain(&self.carried) {
             self.places[*number] = self.end;
         }
     }
@@ -502,6 +516,17 @@ mod tests {
         let titles: Vec<_> = page.headings.iter().map(|heading| &heading.title[..]).collect();
         assert_eq!(titles, ["I Übermut", "II"]);
         assert_eq!(page.headings[1].char_start, page.places["d"]);
+    }
+
+    #[test]
+    fn headings_without_words_wait_for_the_next_line() {
+        let empty = "<h2></h2>".repeat(9_000);
+        let blank = "<p>&nbsp;</p>".repeat(40_000);
+        let markup = format!("one{empty}<a id=a></a>{blank}<h1>Two</h1>three{blank}<p id=b>");
+        let page = page(&markup, &["a", "b"].map(str::to_owned).into(), usize::MAX).unwrap();
+        assert_eq!(page.text, "one\n\nTwo\n\nthree");
+        assert_eq!(page.headings, [Heading { title: "Two".to_owned(), char_start: 5 }]);
+        assert_eq!((page.places["a"], page.places["b"]), (5, 15));
     }
 
     #[test]

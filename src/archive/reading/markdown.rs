@@ -1,10 +1,11 @@
 //! Markdown stays as it is written; its headings are its sections.
 
 use super::super::document::Section;
+use super::sections::{Sections, shortened};
 
 /// A document's headings, and its title: the first heading of the first level.
 pub(super) fn sections(text: &str) -> (Vec<Section>, Option<String>) {
-    let mut sections = Vec::new();
+    let mut sections = Sections::default();
     let mut title = None;
     let mut fence: Option<&str> = None;
     let mut char_start = 0;
@@ -34,11 +35,11 @@ pub(super) fn sections(text: &str) -> (Vec<Section>, Option<String>) {
             if level == 1 && title.is_none() {
                 title = Some(heading.clone());
             }
-            sections.push(Section { title: heading, char_start });
+            sections.push(&heading, char_start);
         }
         char_start += line.chars().count();
     }
-    (sections, title)
+    (sections.into_vec(), title)
 }
 
 /// The line before.
@@ -104,7 +105,7 @@ fn is_plain(line: &str) -> bool {
 /// Words without the marks of emphasis and code.
 fn title(words: &str) -> Option<String> {
     let title = words.replace(['*', '`'], "");
-    let title = title.trim();
+    let title = shortened(title.trim());
     (!title.is_empty()).then(|| title.to_owned())
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod html;
 mod markdown;
 mod plain;
+mod sections;
 mod tags;
 mod unpacking;
 
@@ -20,6 +21,8 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::document::Section;
+
+use sections::Sections;
 
 pub use error::ReadingError;
 
@@ -103,11 +106,11 @@ fn read_page(markup: &str, largest: usize) -> Result<Reading, ReadingError> {
     let told = [("title", title), ("author", page.author), ("language", page.language)];
     let metadata =
         told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
-    let sections = page
-        .headings
-        .into_iter()
-        .map(|heading| Section { title: heading.title, char_start: heading.char_start });
-    Ok(Reading { text: page.text, metadata: metadata.collect(), sections: sections.collect() })
+    let mut sections = Sections::default();
+    for heading in &page.headings {
+        sections.push(&heading.title, heading.char_start);
+    }
+    Ok(Reading { text: page.text, metadata: metadata.collect(), sections: sections.into_vec() })
 }
 
 fn zipped(bytes: &[u8], largest: usize) -> Result<Reading, ReadingError> {

@@ -4,12 +4,16 @@
 use serde_json::{Map, Value};
 
 use super::super::document::Section;
+use super::sections::{self, Sections};
 
 /// Longest line that is a heading, in characters.
 const HEADING_CHARACTERS: usize = 80;
 
 /// Most headings with nothing between them that are not a table of contents.
 const HEADINGS_IN_A_ROW: usize = 2;
+
+/// Most headings that are looked at; a table of contents may name all of them once more.
+const MOST_LOOKED_AT: usize = 2 * sections::MOST;
 
 /// Characters in which a Project Gutenberg text says what it is.
 const PREAMBLE_LINES: usize = 60;
@@ -89,6 +93,9 @@ pub(super) fn sections(text: &str) -> Vec<Section> {
                 char_start += line.chars().count() + 1;
             }
             headings.push(found);
+            if headings.len() == MOST_LOOKED_AT {
+                break;
+            }
             (follows_blank, has_text) = (false, false);
             continue;
         }
@@ -170,7 +177,7 @@ fn stands_alone<'a>(
 
 /// Leaves out headings that stand in a table of contents: many in a row, with nothing between them.
 fn without_contents(headings: &[Heading]) -> Vec<Section> {
-    let mut sections = Vec::new();
+    let mut sections = Sections::default();
     let rows = headings.chunk_by(|one, _| one.is_followed);
     for row in rows {
         let (first, last) = (&row[0], &row[row.len() - 1]);
@@ -181,12 +188,11 @@ fn without_contents(headings: &[Heading]) -> Vec<Section> {
             0..=HEADINGS_IN_A_ROW => &row[row.len() - 1..],
             _ => &[],
         };
-        sections.extend(kept.iter().map(|heading| Section {
-            title: heading.title.clone(),
-            char_start: heading.char_start,
-        }));
+        for heading in kept {
+            sections.push(&heading.title, heading.char_start);
+        }
     }
-    sections
+    sections.into_vec()
 }
 
 /// Title, author and language that a Project Gutenberg text begins with.
@@ -200,7 +206,7 @@ pub(super) fn metadata(text: &str) -> Map<String, Value> {
         let Some((name, value)) = line.split_once(':') else { continue };
         let (name, value) = (name.trim().to_lowercase(), value.trim());
         if matches!(name.as_str(), "title" | "author" | "language") && !value.is_empty() {
-            metadata.entry(name).or_insert_with(|| value.into());
+            metadata.entry(name).or_insert_with(|| sections::shortened(value).into());
         }
     }
     metadata

@@ -156,16 +156,61 @@ fn a_bomb_is_refused_before_it_unpacks() {
     assert!(refusal("many.epub", &epub_with(&many)).contains("more than 10000 files"));
 }
 
+/// An EPUB 2 with that table of contents, under that name.
+fn epub_with_ncx(name: &str, ncx: &str) -> Vec<u8> {
+    let package = PACKAGE.replace("<spine>", "<spine toc='ncx'>").replace(
+        "href='nav.xhtml' media-type='application/xhtml+xml' properties='nav'",
+        &format!("href='{name}' media-type='application/x-dtbncx+xml'"),
+    );
+    let package = package.replace("id='nav'", "id='ncx'").replace("'3.0'", "'2.0'");
+    let path = format!("OEBPS/{name}");
+    epub_with(&[("OEBPS/content.opf", package.as_bytes()), (&path, ncx.as_bytes())])
+}
+
 #[test]
 fn contents_nested_without_end_are_refused() {
-    let deep = |start: &str, end: &str| format!("{}{}", start.repeat(30_000), end.repeat(30_000));
-    let nav =
-        NAV.replace("<ol>", &format!("<ol>{}", deep("<li><a href='x'>x</a><ol>", "</ol></li>")));
-    let epub = epub_with(&[("OEBPS/nav.xhtml", nav.as_bytes())]);
-    assert!(read("deep.epub", &epub, 4 * LARGEST).unwrap_err().to_string().contains("too deep"));
-    let package = PACKAGE.replace("<manifest>", &format!("{}<manifest>", deep("<x>", "</x>")));
-    let epub = epub_with(&[("OEBPS/content.opf", package.as_bytes())]);
-    assert!(read("deep.epub", &epub, 4 * LARGEST).unwrap_err().to_string().contains("too deep"));
+    let most = 16 * LARGEST;
+    for (start, end) in [("<navPoint>", "</navPoint>"), ("<x:navPoint/>", "")] {
+        let deep = |depth: usize| {
+            let nested = format!("{}{}", start.repeat(depth), end.repeat(depth));
+            epub_with_ncx("toc.png", &format!("<ncx><navMap>{nested}</navMap></ncx>"))
+        };
+        let refusal = read("deep.epub", &deep(200_000), most).unwrap_err().to_string();
+        assert!(refusal.contains("\"OEBPS/toc.png\" describes too much"), "{refusal}");
+        // As deep as they may be.
+        assert!(read("deep.epub", &deep(99_999), most).is_ok(), "{start}");
+    }
+    for items in ["<x:li><a></x:li></a>", "<li/>", "<li><ol>"] {
+        let nav = NAV.replace("<ol>", &items.repeat(200_000));
+        let epub = epub_with(&[("OEBPS/nav.xhtml", nav.as_bytes())]);
+        let refusal = read("deep.epub", &epub, most).unwrap_err().to_string();
+        assert!(refusal.contains("describes too much"), "{refusal}");
+    }
+}
+
+#[test]
+fn statements_that_lead_to_one_another_without_end_are_refused() {
+    let epub = |count: usize| {
+        let link = |number: usize| {
+            format!("<meta property='x' id='a{}' refines='#a{number}'>y</meta>", number + 1)
+        };
+        let links: String = (0..count).map(link).collect();
+        let package = PACKAGE.replace("</metadata>", &format!("{links}</metadata>"));
+        epub_with(&[("OEBPS/content.opf", package.as_bytes())])
+    };
+    let refusal = read("deep.epub", &epub(50_000), 4 * LARGEST).unwrap_err().to_string();
+    assert!(refusal.contains("describes too much"), "{refusal}");
+    // Too long for its numbers.
+    assert!(refusal_or_text(&epub(1_900)));
+    assert!(read("deep.epub", &epub(200), LARGEST).is_ok());
+}
+
+/// It may be either; it ends.
+fn refusal_or_text(epub: &[u8]) -> bool {
+    match read("deep.epub", epub, LARGEST) {
+        Ok(reading) => !reading.text.is_empty(),
+        Err(error) => matches!(error, ReadingError::Damaged(_)),
+    }
 }
 
 #[test]
@@ -194,6 +239,37 @@ fn an_epub_that_is_locked_or_damaged_says_so() {
     let blank = b"<html><body><img src='scan.png'/></body></html>";
     let pictures = epub_with(&[("OEBPS/text/one.xhtml", blank), ("OEBPS/text/two b.xhtml", blank)]);
     assert!(refusal("scan.epub", &pictures).contains("EPUB has no text"));
+}
+
+#[test]
+fn sections_are_only_so_many_and_their_titles_only_so_long() {
+    let long = "é".repeat(5_000);
+    for (file_name, start, heading, end) in [
+        ("a.md", format!("# {long}\n"), "# a\n", ""),
+        ("a.md", format!("{long}\n===\n"), "\na\n---\n", ""),
+        ("a.html", format!("<title>{long}</title><h1>{long}</h1>"), "<h2>a</h2>", "."),
+        ("a.txt", String::new(), "Book I\n\nChapter I\n\nText.\n\n", ""),
+    ] {
+        let text = format!("{start}{}{end}", heading.repeat(15_000));
+        let reading = read(file_name, text.as_bytes(), LARGEST).unwrap();
+        assert_eq!(reading.sections.len(), 10_000, "{file_name}");
+        if !start.is_empty() {
+            assert_eq!(reading.sections[0].title.chars().count(), 200, "{file_name}");
+            let title = reading.metadata["title"].as_str().unwrap();
+            assert_eq!(title.chars().count(), 200, "{file_name}");
+        }
+    }
+    let page = "<h1>a</h1>".repeat(9_000);
+    let package = PACKAGE.replace("Low Water", &long);
+    let epub = epub_with(&[
+        ("OEBPS/content.opf", package.as_bytes()),
+        ("OEBPS/nav.xhtml", b"<html/>"),
+        ("OEBPS/text/one.xhtml", page.as_bytes()),
+        ("OEBPS/text/two b.xhtml", page.as_bytes()),
+    ]);
+    let reading = read("a.epub", &epub, LARGEST).unwrap();
+    assert_eq!(reading.sections.len(), 10_000);
+    assert_eq!(reading.metadata["publisher"].as_str().unwrap().chars().count(), 200);
 }
 
 #[test]

@@ -16,8 +16,23 @@ const UNPACKED_FACTOR: usize = 4;
 /// Most files in an EPUB.
 const MOST_FILES: usize = 10_000;
 
-/// Deepest markup in the files that describe an EPUB; its readers go down as deep.
-const DEEPEST: usize = 200;
+/// Most entries of a table of contents, however they lie within one another: what reads them goes
+/// down as deep when it lets them go.
+const MOST_CONTENTS: usize = 100_000;
+
+/// Most times that a package says what it says about something it has said; each may lead to the next.
+const MOST_REFINED: usize = 2_000;
+
+/// Elements that are or hold entries of a table of contents, in an NCX and in a page.
+const CONTENTS: [&[u8]; 4] = [b"navPoint", b"pageTarget", b"navMap", b"pageList"];
+const NAV: &[u8] = b"nav";
+const LIST_ITEM: &[u8] = b"li";
+
+/// The attribute that leads from one of a package's statements to another.
+const REFINES: &[u8] = b"refines";
+
+/// Bytes of an element's name that are looked at.
+const NAME_BYTES: usize = 16;
 
 const CONTAINER: &str = "META-INF/container.xml";
 const ENCRYPTION: &str = "META-INF/encryption.xml";
@@ -66,8 +81,7 @@ pub(super) fn check(bytes: &[u8], largest: usize) -> Result<(), ReadingError> {
     for index in 0..archive.len() {
         let mut file = archive.by_index(index).map_err(unreadable)?;
         let name = file.name().map(Cow::into_owned).unwrap_or_default();
-        let is_described = ["opf", "ncx", "xml"].iter().any(|end| name.ends_with(end));
-        let mut start = Markup { kept: Vec::new(), keeps: is_described || is_page(&name) };
+        let mut start = Unpacked { is_kept: name == ENCRYPTION, ..Unpacked::default() };
         let limit = u64::try_from(left).unwrap_or(u64::MAX).saturating_add(1);
         let unpacked = io::copy(&mut file.by_ref().take(limit), &mut start)
             .map_err(|error| ReadingError::Damaged(error.to_string()))?;
@@ -75,13 +89,11 @@ pub(super) fn check(bytes: &[u8], largest: usize) -> Result<(), ReadingError> {
             .ok()
             .and_then(|unpacked| left.checked_sub(unpacked))
             .ok_or(ReadingError::UnpacksTooLarge { most })?;
-        let markup = String::from_utf8_lossy(&start.kept);
-        if name == ENCRYPTION && locks_text(&markup) {
+        if name == ENCRYPTION && locks_text(&String::from_utf8_lossy(&start.kept)) {
             return Err(ReadingError::Encrypted);
         }
-        // A page is described by itself only where it is the table of contents.
-        if (is_described || markup.contains("<nav")) && depth(&markup) > DEEPEST {
-            return Err(ReadingError::Damaged(format!("{name:?} is nested too deep")));
+        if start.is_endless() {
+            return Err(ReadingError::Damaged(format!("{name:?} describes too much")));
         }
     }
     Ok(())
@@ -98,21 +110,68 @@ fn unreadable(error: ZipError) -> ReadingError {
     }
 }
 
-fn is_page(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    [".xhtml", ".html", ".htm"].iter().any(|end| name.ends_with(end))
-}
-
-/// Takes what is unpacked, and keeps it where it is markup.
-struct Markup {
+/// Takes what is unpacked and counts what would lead deep down if it described an EPUB. A package
+/// tells which files describe it, by any name and type, so it counts in all of them. It counts too
+/// much rather than too little: in comments, too, and in letters of two bytes.
+#[derive(Default)]
+struct Unpacked {
     kept: Vec<u8>,
-    keeps: bool,
+    is_kept: bool,
+    /// The element's name that we are in, as far as it is known, without its prefix.
+    name: Option<Vec<u8>>,
+    /// Letters of [`REFINES`] that were just read.
+    matched: usize,
+    contents: usize,
+    navs: usize,
+    list_items: usize,
+    refined: usize,
 }
 
-impl Write for Markup {
+impl Unpacked {
+    fn is_endless(&self) -> bool {
+        let list_items = if self.navs > 0 { self.list_items } else { 0 };
+        self.contents.max(self.navs + list_items) > MOST_CONTENTS || self.refined > MOST_REFINED
+    }
+
+    fn look_at(&mut self, byte: u8) {
+        let Some(name) = &mut self.name else {
+            if byte == b'<' {
+                self.name = Some(Vec::new());
+            }
+            return;
+        };
+        match byte {
+            b'<' | b':' => name.clear(),
+            b'>' | b'/' | b' ' | b'\t' | b'\r' | b'\n' => {
+                match name.as_slice() {
+                    NAV => self.navs += 1,
+                    LIST_ITEM => self.list_items += 1,
+                    name if CONTENTS.contains(&name) => self.contents += 1,
+                    _ => {}
+                }
+                self.name = None;
+            }
+            byte if name.len() < NAME_BYTES => name.push(byte),
+            _ => {}
+        }
+    }
+}
+
+impl Write for Unpacked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.keeps {
+        if self.is_kept {
             self.kept.extend_from_slice(bytes);
+        }
+        for &byte in bytes.iter().filter(|byte| **byte != 0) {
+            self.look_at(byte);
+            self.matched = match self.matched {
+                matched if byte == REFINES[matched] => matched + 1,
+                _ => usize::from(byte == REFINES[0]),
+            };
+            if self.matched == REFINES.len() {
+                self.refined += 1;
+                self.matched = 0;
+            }
         }
         Ok(bytes.len())
     }
@@ -157,22 +216,6 @@ fn is_dressing(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, end)| ends.contains(&end))
 }
 
-/// How deep elements lie within one another.
-fn depth(markup: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for piece in Pieces::of(markup) {
-        match piece {
-            Piece::Open(tag) if !tag.is_empty => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            Piece::Close(_) => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,8 +239,19 @@ mod tests {
     }
 
     #[test]
-    fn depth_counts_elements_that_are_open() {
-        assert_eq!(depth("<a><b/><c></c></a><d><e>"), 2);
-        assert_eq!(depth(&"<a>".repeat(500)), 500);
+    fn what_leads_deep_is_counted_in_any_spelling() {
+        let counted = |bytes: &[u8]| {
+            let mut unpacked = Unpacked::default();
+            // However it comes.
+            for piece in bytes.chunks(3) {
+                unpacked.write_all(piece).unwrap();
+            }
+            [unpacked.contents, unpacked.navs, unpacked.list_items, unpacked.refined]
+        };
+        let markup = "<navPoint><x:navPoint a='b'/></navPoint><nav\n><li><link><li/><!-- <li> -->\
+                      <pageTarget><meta rrefines='#a' opf:refines='#b'>";
+        assert_eq!(counted(markup.as_bytes()), [3, 1, 3, 2]);
+        let wide: Vec<u8> = markup.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(counted(&wide), [3, 1, 3, 2]);
     }
 }
