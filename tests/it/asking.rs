@@ -300,6 +300,34 @@ async fn an_answer_without_support_is_told_as_one() {
 }
 
 #[tokio::test]
+async fn an_answer_in_another_language_than_its_sources_keeps_them() {
+    let mut reading = Reading::two_stories().await;
+    let question = json!({"question": "Wer war der Warden, und warum schloss er ab?"});
+    let said = "Ein Wächter verschloss die Pforte, weil ein Schlüssel gestohlen wurde [1].";
+    let (answer, _) = reading.ask(QUERY, question.clone(), &[said]).await;
+    assert_eq!(answer["answer"], said);
+    assert_eq!((&answer["found"], &answer["degraded"]), (&json!(true), &json!(false)));
+    assert_eq!(answer["sources"][0]["file_name"], "gate.txt");
+    assert_eq!(answer["unsupported"].as_array().unwrap().len(), 1, "a doubt: {answer}");
+    let (answer, requests) =
+        reading.ask(QUERY, question, &["Leider: That is not in the archive. [1]"]).await;
+    assert_eq!((&answer["found"], &answer["sources"]), (&json!(false), &json!([])));
+    assert_eq!((&answer["degraded"], &answer["unsupported"]), (&json!(false), &json!([])));
+    let prompt = prompt_of(&requests[0]);
+    assert!(prompt.contains("in English") && prompt.contains("That is not in the archive."));
+}
+
+#[tokio::test]
+async fn a_terse_answer_without_a_source_is_told_as_one() {
+    let mut reading = Reading::two_stories().await;
+    let question = json!({"question": "Did the Warden close the gate?"});
+    let (answer, _) = reading.ask(QUERY, question, &["The answer is: no."]).await;
+    assert_eq!((&answer["found"], &answer["sources"]), (&json!(true), &json!([])));
+    assert_eq!(answer["degraded"], true);
+    assert!(answer["degradedReason"].as_str().unwrap().contains("leads to a source"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_tag_keeps_to_its_files_and_one_that_is_not_there_is_told_with_names_near_it() {
     let mut reading = Reading::two_stories().await;
     let question = json!({"question": "What broke? source:\"my sea story.md\""});

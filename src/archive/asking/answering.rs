@@ -168,12 +168,17 @@ impl Answered {
 
     fn degraded(&self, held: &Supported) -> Option<String> {
         let mut reasons = Vec::new();
-        if held.is_mostly_unsupported() {
+        if held.is_mostly_uncited() {
             reasons.push(format!(
                 "{} of the answer's {} statements have no support in the sources; a larger model keeps closer to them",
-                held.unsupported_count,
+                held.uncited_count,
                 held.statements
             ));
+        } else if held.leads_nowhere() {
+            reasons.push(
+                "nothing of the answer leads to a source, so it has no support in them; ask more closely, or another model"
+                    .to_owned(),
+            );
         }
         match self.finished.reason {
             FinishReason::Stop | FinishReason::ToolCalls => {}

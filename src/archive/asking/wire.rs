@@ -89,13 +89,15 @@ pub struct AskResponse {
     /// What else there is to know, above all why there is no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info_message: Option<String>,
-    /// Whether the archive holds anything about it.
+    /// Whether the archive holds anything about it; false, too, where the model says that it doesn't.
     pub found: bool,
-    /// Statements of the answer that no source supports.
+    /// Statements of the answer whose words no source has. Without a citation they are the model's own;
+    /// with one they are a doubt, as what is told in another language shares no words either.
     pub unsupported: Vec<String>,
     #[serde(flatten)]
     pub degradation: Degradation,
-    /// What the model was shown, and why; null where none was asked.
+    /// What the model was shown, and why; null where none was asked. Its receipt names the agent
+    /// `worldbuilding`: the archivist is none of the workshop's, and shares that one's rules.
     pub context_metadata: Option<ContextMetadata>,
 }
 
@@ -106,7 +108,9 @@ pub struct CitedSource {
     pub number: usize,
     pub file_path: String,
     pub file_name: String,
-    /// The document's words, as far as the model was shown them.
+    /// The document's words, as far as the model was shown them. Of a whole document that was told
+    /// shorter to fit (the receipt calls it `distilled`) the words it was told from, which the model
+    /// didn't read itself.
     pub matching_section: String,
     /// 1 / (1 + d), d the squared Euclidean distance of question and passage as vectors; 0 where they
     /// weren't compared.

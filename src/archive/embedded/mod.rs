@@ -86,7 +86,8 @@ impl EmbeddedStore {
     ) -> Result<T, ArchiveStoreError> {
         let done = self.store().await?.run_large(|connection| {
             // Immediate: one that reads first could not write after another process did.
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&transaction);
             match done {
                 Ok(done) => {
