@@ -1,7 +1,8 @@
 //! What is asked and answered, as clients write and read it.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::AskError;
@@ -21,7 +22,8 @@ pub struct AskRequest {
     pub options: AskOptions,
 }
 
-/// A conversation about what the archive holds; its last message is the question.
+/// A conversation about what the archive holds; its last message is the question. Of those before it
+/// the newest 20 count, each with its first 10000 characters.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AskChatRequest {
     #[schemars(length(min = 1))]
@@ -36,11 +38,26 @@ pub struct AskMessage {
     pub content: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Read in letters of either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AskSpeaker {
     User,
     Assistant,
+    /// Says at the beginning how answers are wished; not what from, which are the passages alone.
+    System,
+}
+
+impl<'de> Deserialize<'de> for AskSpeaker {
+    fn deserialize<D: Deserializer<'de>>(role: D) -> Result<Self, D::Error> {
+        let role = String::deserialize(role)?;
+        match role.to_ascii_lowercase().as_str() {
+            "user" => Ok(Self::User),
+            "assistant" => Ok(Self::Assistant),
+            "system" => Ok(Self::System),
+            _ => Err(D::Error::unknown_variant(&role, &["user", "assistant", "system"])),
+        }
+    }
 }
 
 /// How a question is answered.
