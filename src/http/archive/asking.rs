@@ -71,7 +71,7 @@ impl Asked {
         Arc::clone(&self.asking).ask(request, client.clone()).await
     }
 
-    /// Streams carry the headers of the contract. They open nothing: a page whose origin CORS_ORIGINS
+    /// Streams carry the headers of the contract. They open nothing: a page whose origin `CORS_ORIGINS`
     /// doesn't list is refused before it gets here, as its request is a POST.
     async fn answer(&self, events: AskEvents, wanted: Wanted) -> Result<Response, ApiError> {
         let mut response = answer(events, wanted, &self.lifecycle, &self.metrics).await?;
