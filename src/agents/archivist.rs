@@ -5,14 +5,17 @@ use serde::Serialize;
 use crate::prompts::Prompt;
 
 /// What the archivist goes by.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct ArchivistPrompt {}
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ArchivistPrompt {
+    /// How the reader would like answers.
+    pub wishes: Option<String>,
+}
 
 impl Prompt for ArchivistPrompt {
     const FILE: &'static str = "archivist/system.j2";
 
     fn sample() -> Self {
-        Self {}
+        Self { wishes: Some("Answer in one sentence.".into()) }
     }
 }
 

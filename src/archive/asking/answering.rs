@@ -41,6 +41,7 @@ impl AskingService {
                 }
             };
             let asked = inquiry.asked.clone();
+            let notes = inquiry.earlier.notes.clone();
             let question = inquiry.question.text.clone();
             let service = Arc::clone(&self);
             let mut draft =
@@ -65,7 +66,7 @@ impl AskingService {
             };
             yield told(JobPhase::Formatting, 90, "Holding the answer against its sources");
             self.keep(&queued.receipt).await;
-            let answered = Answered { asked, question, written, finished };
+            let answered = Answered { asked, question, notes, written, finished };
             let response = blocking(move || answered.response(queued)).await?;
             yield StoryEvent::Result(Box::new(response));
         };
@@ -129,6 +130,8 @@ fn nothing(asked: String, why: &str) -> AskResponse {
 struct Answered {
     asked: String,
     question: String,
+    /// What of the request was left out.
+    notes: Vec<String>,
     written: String,
     finished: Finished,
 }
@@ -148,9 +151,14 @@ impl Answered {
         }
         self.log(&receipt, &held);
         let reason = self.degraded(&held);
-        let info = held.denies.then(|| {
-            format!("The model was shown {} sources and found no answer in them.", shown.len())
-        });
+        let mut info = self.notes;
+        if held.denies {
+            let shown = shown.len();
+            info.insert(
+                0,
+                format!("The model was shown {shown} sources and found no answer in them"),
+            );
+        }
         let source = |number: &usize| shown.iter().find(|source| source.number == *number);
         let sources: Vec<_> = held.cited.iter().filter_map(source).map(Source::cited).collect();
         Ok(AskResponse {
@@ -158,7 +166,7 @@ impl Answered {
             answer: held.answer,
             total_sources: sources.len(),
             sources,
-            info_message: info,
+            info_message: (!info.is_empty()).then(|| info.join("; ")),
             found: !held.denies,
             unsupported: held.unsupported,
             degradation: Degradation { degraded: reason.is_some(), reason, raw_text: None },
@@ -168,12 +176,17 @@ impl Answered {
 
     fn degraded(&self, held: &Supported) -> Option<String> {
         let mut reasons = Vec::new();
-        if held.is_mostly_unsupported() {
+        if held.is_mostly_uncited() {
             reasons.push(format!(
                 "{} of the answer's {} statements have no support in the sources; a larger model keeps closer to them",
-                held.unsupported_count,
+                held.uncited_count,
                 held.statements
             ));
+        } else if held.leads_nowhere() {
+            reasons.push(
+                "nothing of the answer leads to a source, so it has no support in them; ask more closely, or another model"
+                    .to_owned(),
+            );
         }
         match self.finished.reason {
             FinishReason::Stop | FinishReason::ToolCalls => {}

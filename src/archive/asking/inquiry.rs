@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::AskError;
+use super::earlier::{Earlier, beginning};
 use super::question::{Question, Stance};
 use super::wire::{AskMessage, AskOptions, AskSpeaker, check_messages};
 use crate::archive::{Document, Filter};
 
-/// Messages before the question that count; what is older is not looked at.
-const MOST_EARLIER: usize = 20;
+/// Characters of what is searched for: embedders read about so many, and more words find no more.
+const LONGEST_QUERY: usize = 1_000;
 /// Files that one question may name.
 const MOST_FILES: usize = 10;
 /// Names that are near one that isn't there.
@@ -26,12 +27,12 @@ pub(super) struct Inquiry {
     pub(super) question: Question,
     /// What it goes back to; `None` if it can be understood alone.
     pub(super) before: Option<Topic>,
-    /// What was said before, the newest last.
-    pub(super) earlier: Vec<AskMessage>,
-    /// How many messages before those are not looked at.
-    pub(super) not_looked_at: usize,
-    /// Paths of the documents it is about; all that the filter lets through if there are none.
+    /// What was said before.
+    pub(super) earlier: Earlier,
+    /// Files it names, as they were written.
     pub(super) files: Vec<String>,
+    /// The documents of these names; all that the filter lets through if there are none.
+    pub(super) documents: Vec<Arc<Document>>,
     pub(super) filter: Filter,
     pub(super) options: AskOptions,
 }
@@ -63,9 +64,8 @@ impl Inquiry {
             let fault = "says nothing beside its source: tags; say what you want to know of it";
             return Err(AskError::wrong_at(field, fault));
         }
-        let not_looked_at = messages.len().saturating_sub(MOST_EARLIER);
-        let earlier = messages.split_off(not_looked_at);
-        let before = topic(&earlier).filter(|_| question.stance != Stance::Alone);
+        let earlier = Earlier::of(messages);
+        let before = topic(&earlier.said).filter(|_| question.stance != Stance::Alone);
         let files = match &before {
             Some(before) if question.files.is_empty() => before.files.clone(),
             _ => question.files.clone(),
@@ -77,27 +77,29 @@ impl Inquiry {
             ));
         }
         let filter = options.documents();
-        Ok(Self { asked, question, before, earlier, not_looked_at, files, filter, options })
+        let documents = Vec::new();
+        Ok(Self { asked, question, before, earlier, files, documents, filter, options })
     }
 
-    /// Puts paths in the place of names; a name that no document has is refused.
+    /// Finds the documents of the names; a name that no document has is refused.
     pub(super) fn resolve(&mut self, documents: &[Arc<Document>]) -> Result<(), AskError> {
-        let mut paths = Vec::new();
         for name in &self.files {
             let found = named(name, documents);
             if found.is_empty() {
                 let near = near(name, documents);
                 return Err(AskError::NoFile { name: name.clone(), near });
             }
-            let within = found.iter().filter(|document| self.filter.lets_through(document));
-            let mut within: Vec<_> = within.map(|document| document.file_path.clone()).collect();
+            let mut within = found;
+            within.retain(|document| self.filter.lets_through(document));
             if within.is_empty() {
                 return Err(AskError::FilteredOut(name.clone()));
             }
-            within.retain(|path| !paths.contains(path));
-            paths.append(&mut within);
+            for document in within {
+                if !self.documents.iter().any(|known| known.id == document.id) {
+                    self.documents.push(Arc::clone(document));
+                }
+            }
         }
-        self.files = paths;
         Ok(())
     }
 
@@ -110,8 +112,21 @@ impl Inquiry {
     /// What to search for without asking a model.
     pub(super) fn words(&self) -> String {
         let own = self.question.search_words();
-        self.before.as_ref().map_or_else(|| own.clone(), |before| format!("{} {own}", before.words))
+        self.before.as_ref().map_or_else(|| query(&own), |before| joined(&before.words, &own))
     }
+}
+
+/// As much of it as is searched for.
+fn query(words: &str) -> String {
+    beginning(words, LONGEST_QUERY).to_owned()
+}
+
+/// Words before others; where both don't fit, the later ones stay.
+fn joined(before: &str, own: &str) -> String {
+    let own = beginning(own, LONGEST_QUERY);
+    let room = LONGEST_QUERY.saturating_sub(own.chars().count() + 1);
+    let before = beginning(before, room);
+    if before.is_empty() { own.to_owned() } else { format!("{before} {own}") }
 }
 
 /// What the last of these messages are about.
@@ -126,7 +141,7 @@ fn topic(messages: &[AskMessage]) -> Option<Topic> {
         }
         let Question { text, files, stance, .. } = Question::read(&message.content);
         let question = Question { text, files, stance, wants_detail: false };
-        let words = question.search_words();
+        let words = query(&question.search_words());
         let next = Topic { question: question.text, words, files: question.files, answer: None };
         topic = match topic.take().filter(|_| stance != Stance::Alone) {
             None => Some(next),
@@ -134,7 +149,7 @@ fn topic(messages: &[AskMessage]) -> Option<Topic> {
                 let files = if next.files.is_empty() { before.files } else { next.files };
                 Some(match stance {
                     Stance::FollowUp => Topic { files, ..before },
-                    _ => Topic { files, words: format!("{} {}", before.words, next.words), ..next },
+                    _ => Topic { files, words: joined(&before.words, &next.words), ..next },
                 })
             }
         };
@@ -142,12 +157,17 @@ fn topic(messages: &[AskMessage]) -> Option<Topic> {
     topic
 }
 
-/// Documents with this path or name, else with this name but for the ending.
+/// The document at this path; else those with this path or name in letters of either case; else those
+/// with this name but for the ending.
 fn named<'a>(name: &str, documents: &'a [Arc<Document>]) -> Vec<&'a Arc<Document>> {
-    let name = name.to_lowercase();
     let have = |has: &dyn Fn(&Document) -> bool| -> Vec<&'a Arc<Document>> {
         documents.iter().filter(|document| has(document)).collect()
     };
+    let exact = have(&|document| document.file_path == name);
+    if !exact.is_empty() {
+        return exact;
+    }
+    let name = name.to_lowercase();
     let by_path = have(&|document| document.file_path.to_lowercase() == name);
     if !by_path.is_empty() {
         return by_path;
@@ -225,6 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_searched_for_has_a_length_and_keeps_the_newest_words() {
+        let long = "sword ".repeat(1_600);
+        let inquiry = read(vec![user(&long), assistant("Aria."), user("Why did she do it?")]);
+        let words = inquiry.words();
+        assert!(words.starts_with("sword sword") && words.ends_with(" Why did she do it?"));
+        assert_eq!(words.chars().count(), LONGEST_QUERY);
+        let inquiry = read(vec![user(&long), user(&long), user("Tell me more")]);
+        assert_eq!(inquiry.words_before().unwrap().chars().count(), LONGEST_QUERY);
+        assert_eq!(read(vec![user(&long)]).words().chars().count(), LONGEST_QUERY);
+    }
+
+    #[test]
     fn names_are_found_without_their_ending_and_near_ones_are_told() {
         let document = |path: &str| {
             let file_name = path.rsplit('/').next().unwrap().to_owned();
@@ -240,12 +272,18 @@ mod tests {
                 added_at: String::new(),
             })
         };
-        let documents = [document("novels/Alice.txt"), document("b/Alice.txt"), document("x.md")];
+        let documents = [
+            document("novels/Alice.txt"),
+            document("b/Alice.txt"),
+            document("x.md"),
+            document("X.md"),
+        ];
         let paths = |name: &str| -> Vec<_> {
             named(name, &documents).into_iter().map(|it| it.file_path.as_str()).collect()
         };
         assert_eq!(paths("novels/alice.txt"), ["novels/Alice.txt"]);
         assert_eq!(paths("ALICE.TXT"), ["novels/Alice.txt", "b/Alice.txt"]);
+        assert_eq!(paths("x.md"), ["x.md"]);
         assert_eq!(paths("alice"), ["novels/Alice.txt", "b/Alice.txt"]);
         assert_eq!(paths("bob"), [""; 0]);
         assert_eq!(near("alise.txt", &documents), ["Alice.txt", "Alice.txt"]);

@@ -8,6 +8,7 @@
 
 mod answering;
 mod citations;
+mod earlier;
 mod excerpt;
 mod inquiry;
 mod library;
@@ -135,8 +136,8 @@ impl AskingService {
         client: ClientId,
     ) -> Result<AskEvents, AskError> {
         let options = request.options.clone();
-        let inquiry = Inquiry::read(request.messages(), options, &["question"])?;
-        self.begin(inquiry, client).await
+        let read = move || Inquiry::read(request.messages(), options, &["question"]);
+        self.begin(blocking(read).await?, client).await
     }
 
     /// The same within a conversation.
@@ -146,9 +147,11 @@ impl AskingService {
         client: ClientId,
     ) -> Result<AskEvents, AskError> {
         let AskChatRequest { messages, options } = request;
-        let last = messages.len().saturating_sub(1).to_string();
-        let field = ["messages", &last, "content"];
-        self.begin(Inquiry::read(messages, options, &field)?, client).await
+        let read = move || {
+            let last = messages.len().saturating_sub(1).to_string();
+            Inquiry::read(messages, options, &["messages", &last, "content"])
+        };
+        self.begin(blocking(read).await?, client).await
     }
 
     async fn begin(
@@ -159,7 +162,8 @@ impl AskingService {
         self.engine.ready()?;
         if !inquiry.files.is_empty() {
             let documents = self.library.documents().await?;
-            inquiry.resolve(&documents)?;
+            let resolve = move || inquiry.resolve(&documents).map(|()| inquiry);
+            inquiry = blocking(resolve).await?;
         }
         Ok(self.answer(inquiry, client))
     }

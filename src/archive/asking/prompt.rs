@@ -109,10 +109,7 @@ impl Draft {
         };
         let per_message = draft.measure()?;
         draft.collect(per_message)?;
-        if draft.inquiry.not_looked_at > 0 {
-            let left_out = draft.inquiry.not_looked_at;
-            draft.notes.push(format!("the first {left_out} messages are not looked at"));
-        }
+        draft.notes.clone_from(&draft.inquiry.earlier.notes);
         let room = draft.room();
         let plan = context::plan(&draft.elements, &draft.rules(room), &*draft.counter)?;
         let gathered = plan.gather.iter().flat_map(|gathering| &gathering.members);
@@ -148,7 +145,8 @@ impl Draft {
     }
 
     fn collect(&mut self, per_message: TokenCount) -> Result<(), AskError> {
-        let instruction = self.service.prompts.render(&ArchivistPrompt {})?;
+        let wishes = self.inquiry.earlier.wishes.clone();
+        let instruction = self.service.prompts.render(&ArchivistPrompt { wishes })?;
         let instruction = instruction.trim_end().to_owned();
         let kind = ElementKind::SystemInstruction;
         self.add(Part::Instruction, INSTRUCTION.into(), kind, Layer::System, instruction);
@@ -166,9 +164,9 @@ impl Draft {
                 element.shortens_to = Some(Strategy::PlotSummary.ratio());
             }
         }
-        for at in 0..self.inquiry.earlier.len() {
-            let AskMessage { role, content } = self.inquiry.earlier[at].clone();
-            let id = format!("message-{}", self.inquiry.not_looked_at + at + 1);
+        for at in 0..self.inquiry.earlier.said.len() {
+            let AskMessage { role, content } = self.inquiry.earlier.said[at].clone();
+            let id = format!("message-{}", self.inquiry.earlier.not_looked_at + at + 1);
             let (kind, layer) = (ElementKind::Turn, Layer::RecentStory);
             let element = self.add(Part::Turn(at), id, kind, layer, content);
             element.priority = Priority::new(TURN);
@@ -338,7 +336,7 @@ impl Draft {
                 Part::Instruction => text.clone_into(&mut system),
                 Part::Source(_) => passages.push(text.to_owned()),
                 Part::Turn(at) => {
-                    said.push(Message::new(role_of(self.inquiry.earlier[at].role).0, text));
+                    said.push(Message::new(role_of(self.inquiry.earlier.said[at].role).0, text));
                 }
                 Part::Question => {}
             }
@@ -423,5 +421,6 @@ fn role_of(speaker: AskSpeaker) -> (Role, &'static str) {
     match speaker {
         AskSpeaker::User => (Role::User, "user"),
         AskSpeaker::Assistant => (Role::Assistant, "assistant"),
+        AskSpeaker::System => (Role::System, "system"),
     }
 }

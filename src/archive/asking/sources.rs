@@ -15,6 +15,8 @@ use crate::retrieval::terms;
 /// A passage that shares no word with the question and whose cosine with it is less than this has
 /// nothing to do with it: sentences of no common matter stay below in MiniLM's space.
 const LEAST_COSINE: f32 = 0.2;
+/// Passages that are asked for, at most, to find those of one document among others' of its name.
+const MOST_SEARCHED: usize = 1_000;
 /// Documents told whole, where detail is wanted…
 const WHOLE_DOCUMENTS: usize = 3;
 /// …and characters of each.
@@ -167,9 +169,10 @@ impl AskingService {
         words: &str,
         most: usize,
     ) -> Result<Vec<Passage>, AskError> {
-        let search = |filter: Filter| Search { query: words.to_owned(), max_results: most, filter };
-        if inquiry.files.is_empty() {
-            let mut found = self.library.search(&search(inquiry.filter.clone())).await?;
+        if inquiry.documents.is_empty() {
+            let filter = inquiry.filter.clone();
+            let search = Search { query: words.to_owned(), max_results: most, filter };
+            let mut found = self.library.search(&search).await?;
             // Words that say nothing can't tell what has to do with them.
             if !terms(words).is_empty() {
                 found.retain(has_to_do_with_it);
@@ -177,9 +180,11 @@ impl AskingService {
             return Ok(found);
         }
         let mut of_files = Vec::new();
-        for path in &inquiry.files {
-            let filter = Filter { file: Some(path.clone()), ..inquiry.filter.clone() };
-            of_files.push(self.library.search(&search(filter)).await?.into_iter());
+        for document in &inquiry.documents {
+            let filter =
+                Filter { file: Some(document.file_path.clone()), ..inquiry.filter.clone() };
+            let search = Search { query: words.to_owned(), max_results: most, filter };
+            of_files.push(self.search_in(document, search).await?.into_iter());
         }
         let mut found = Vec::new();
         while found.len() < most {
@@ -195,6 +200,26 @@ impl AskingService {
         Ok(found)
     }
 
+    /// The nearest passages of one document. A filter goes by names, in letters of either case, and
+    /// others may have the same; what is found of those is left out, and more asked for in its place.
+    async fn search_in(
+        &self,
+        document: &Document,
+        mut search: Search,
+    ) -> Result<Vec<Passage>, AskError> {
+        let most = search.max_results;
+        loop {
+            let mut found = self.library.search(&search).await?;
+            let is_all = found.len() < search.max_results;
+            found.retain(|passage| passage.document.id == document.id);
+            if is_all || found.len() >= most || search.max_results >= MOST_SEARCHED {
+                found.truncate(most);
+                return Ok(found);
+            }
+            search.max_results *= 4;
+        }
+    }
+
     /// The documents named, or those of the best passages, as whole as they fit.
     async fn documents(
         &self,
@@ -202,18 +227,14 @@ impl AskingService {
         passages: &[Passage],
     ) -> Result<Vec<Source>, AskError> {
         let mut wanted: Vec<Arc<Document>> = Vec::new();
-        if inquiry.files.is_empty() {
+        if inquiry.documents.is_empty() {
             for passage in passages {
                 if !wanted.iter().any(|known| known.id == passage.document.id) {
                     wanted.push(Arc::clone(&passage.document));
                 }
             }
         } else {
-            let all = self.library.documents().await?;
-            let named = inquiry.files.iter().filter_map(|path| {
-                all.iter().find(|document| document.file_path == *path).cloned()
-            });
-            wanted.extend(named);
+            wanted.extend(inquiry.documents.iter().cloned());
         }
         let mut sources = Vec::new();
         for document in wanted.into_iter().take(WHOLE_DOCUMENTS) {

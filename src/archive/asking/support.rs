@@ -1,5 +1,7 @@
 //! What of an answer stands in its sources: citations that lead nowhere are dropped, statements without
-//! one get theirs where the words make it clear, and what has no support is told. Pure.
+//! one get theirs where the words make it clear, and what has no support is told. A model's own citation
+//! of what it was shown stands, as a statement in another language shares no words with its source; it
+//! gives way only to a source that clearly has the statement. Pure.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -10,6 +12,10 @@ use crate::retrieval::terms;
 
 /// A statement has at least so many words that say something.
 const LEAST_TERMS: usize = 2;
+
+/// What a model is to write where the passages hold no answer, in letters and digits alone: in English
+/// whatever the answer's language, so that it can be known.
+const DENIAL: &str = "that is not in the archive";
 
 /// What an answer may be about when it denies that something is told.
 const TELLERS: &[&str] = &[
@@ -42,10 +48,10 @@ pub(super) struct Supported {
     pub(super) answer: String,
     /// Numbers of sources, the first cited first.
     pub(super) cited: Vec<usize>,
-    /// Statements that no source supports, each once.
+    /// Statements that share too few words with any source they could come from, each once.
     pub(super) unsupported: Vec<String>,
-    /// How many sentences no source supports.
-    pub(super) unsupported_count: usize,
+    /// How many of those sentences lead to no source at all.
+    pub(super) uncited_count: usize,
     /// How many sentences state something.
     pub(super) statements: usize,
     /// Whether the answer is that nothing is told of it.
@@ -53,9 +59,14 @@ pub(super) struct Supported {
 }
 
 impl Supported {
-    /// Whether most of what is stated is the model's own.
-    pub(super) fn is_mostly_unsupported(&self) -> bool {
-        2 * self.unsupported_count > self.statements
+    /// Whether most of what is stated leads to no source.
+    pub(super) fn is_mostly_uncited(&self) -> bool {
+        2 * self.uncited_count > self.statements
+    }
+
+    /// Whether it answers and nothing of it leads to a source.
+    pub(super) fn leads_nowhere(&self) -> bool {
+        self.cited.is_empty() && !self.denies
     }
 
     /// Holds an answer to `question` against what the model was shown.
@@ -70,28 +81,31 @@ impl Supported {
         for (at, range) in ranges.iter().enumerate() {
             let sentence = &bare.text[range.clone()];
             let statement = Statement::of(sentence, &asked);
-            let own = bare.cited.iter().zip(&owners).filter(|(_, owner)| **owner == at);
-            let mut is_cited = false;
             let denies = statement.denies(&sources);
             supported.denies |= denies;
-            for ((place, numbers), _) in own {
-                let kept: Vec<usize> =
-                    numbers.iter().copied().filter(|&it| statement.touches(&sources, it)).collect();
-                if !kept.is_empty() && !denies {
-                    is_cited = true;
-                    marks.push((*place, kept));
-                }
+            if denies {
+                continue;
             }
-            if denies || !statement.is_one() {
+            let clear = statement.clear_source(&sources);
+            let (mut is_cited, mut is_near) = (false, false);
+            let own = bare.cited.iter().zip(&owners).filter(|(_, owner)| **owner == at);
+            for ((place, numbers), _) in own {
+                let held = statement.held(numbers, clear, &sources);
+                is_near |= held.iter().any(|&number| statement.touches(&sources, number));
+                is_cited = true;
+                marks.push((*place, held));
+            }
+            if !statement.is_one() {
                 continue;
             }
             supported.statements += 1;
-            if is_cited {
-                continue;
-            }
-            match statement.clear_source(&sources) {
-                Some(number) => marks.push((before_full_stop(&bare.text, range), vec![number])),
-                None => supported.tell_unsupported(sentence),
+            if is_cited && !is_near {
+                supported.tell_unsupported(sentence);
+            } else if let (Some(number), false) = (clear, is_cited) {
+                marks.push((before_full_stop(&bare.text, range), vec![number]));
+            } else if !is_cited {
+                supported.uncited_count += 1;
+                supported.tell_unsupported(sentence);
             }
         }
         supported.denies &= marks.is_empty();
@@ -99,7 +113,6 @@ impl Supported {
     }
 
     fn tell_unsupported(&mut self, sentence: &str) {
-        self.unsupported_count += 1;
         // Small models repeat themselves.
         if !self.unsupported.iter().any(|known| known == sentence) {
             self.unsupported.push(sentence.to_owned());
@@ -133,6 +146,8 @@ struct Statement {
     terms: HashSet<String>,
     /// Those that the question hasn't.
     new: HashSet<String>,
+    /// Whether it is the sentence that a denial is to be written in.
+    is_denial: bool,
     may_deny: bool,
 }
 
@@ -145,7 +160,9 @@ impl Statement {
         let says = |list: &[&str]| words.iter().any(|word| list.contains(word));
         let may_deny =
             says(TELLERS) && (says(DENIALS) || words.iter().any(|word| word.ends_with("n't")));
-        Self { terms, new, may_deny }
+        let plain: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+        let is_denial = plain.join(" ").contains(DENIAL);
+        Self { terms, new, is_denial, may_deny }
     }
 
     /// Whether it states anything.
@@ -155,7 +172,21 @@ impl Statement {
 
     /// Whether it says that the archive tells nothing, and is not itself told there.
     fn denies(&self, sources: &[(usize, HashSet<String>)]) -> bool {
-        self.may_deny && self.clear_source(sources).is_none()
+        self.is_denial || self.may_deny && self.clear_source(sources).is_none()
+    }
+
+    /// Its citations as they stand: those of sources with words of it, and all the others unless
+    /// another source is clearly where it comes from.
+    fn held(
+        &self,
+        cited: &[usize],
+        clear: Option<usize>,
+        sources: &[(usize, HashSet<String>)],
+    ) -> Vec<usize> {
+        let Some(clear) = clear else { return cited.to_vec() };
+        let near = cited.iter().copied().filter(|&number| self.touches(sources, number));
+        let near: Vec<usize> = near.collect();
+        if near.is_empty() { vec![clear] } else { near }
     }
 
     /// Whether a source may be where it comes from: it has a third of the words, as what is told in
@@ -233,14 +264,33 @@ mod tests {
         );
         assert_eq!(held.cited, [1, 3]);
         assert_eq!(held.unsupported, ["He liked strawberry jam."]);
-        assert!(!held.is_mostly_unsupported());
+        assert!(!held.is_mostly_uncited());
     }
 
     #[test]
-    fn sources_that_do_not_exist_or_say_nothing_of_it_are_dropped() {
-        let held = held("Dragons guard purple mountains [1][2]. Aria forged it [9, 1].");
-        assert_eq!(held.answer, "Dragons guard purple mountains. Aria forged it [1].");
-        assert_eq!((held.cited, held.unsupported.len()), (vec![1], 1));
+    fn sources_that_do_not_exist_are_dropped_and_one_that_clearly_has_it_takes_the_others_place() {
+        let held = held("The Warden banished Tom [1][2]. Aria forged it [9, 1].");
+        assert_eq!(held.answer, "The Warden banished Tom [3]. Aria forged it [1].");
+        assert_eq!((held.cited, held.unsupported.len()), (vec![3, 1], 0));
+    }
+
+    #[test]
+    fn an_answer_in_other_words_or_another_language_keeps_its_citations_as_doubts() {
+        let written =
+            "Das Schwert schmiedete eine junge Frau [1]. Der Wächter verstieß den Jungen [3].";
+        let held = Supported::of(written, "Wer schmiedete das Schwert?", &SHOWN);
+        assert_eq!(held.answer, written);
+        assert_eq!((held.cited.clone(), held.unsupported.len()), (vec![1, 3], 2));
+        assert!(!held.is_mostly_uncited() && !held.leads_nowhere() && !held.denies);
+        let uncited = Supported::of("Eine junge Frau schmiedete es.", "Wer?", &SHOWN);
+        assert!(uncited.is_mostly_uncited() && uncited.leads_nowhere());
+    }
+
+    #[test]
+    fn an_answer_too_short_to_state_anything_leads_nowhere_unless_it_cites() {
+        assert!(held("The answer is: no.").leads_nowhere());
+        assert!(!held("No [1].").leads_nowhere());
+        assert!(!held("That is not in the archive.").leads_nowhere());
     }
 
     #[test]
@@ -258,7 +308,7 @@ mod tests {
         let held =
             Supported::of("Merlin made the sword from moonlight.", "Who made the sword?", &shown);
         assert_eq!(held.cited, [0_usize; 0]);
-        assert!(held.is_mostly_unsupported());
+        assert!(held.is_mostly_uncited());
     }
 
     #[test]
@@ -266,6 +316,8 @@ mod tests {
         for answer in [
             "That is not in the archive.",
             "The passages don't say who made it [1].",
+            "Leider: **That is not in the archive** [1].",
+            "That is not in the archive. [1][3]",
             "There is no information about dragons in the text. I'm sorry.",
         ] {
             assert!(held(answer).denies, "{answer}");
@@ -285,6 +337,8 @@ mod tests {
             let once = held(&written);
             prop_assert!(once.cited.iter().all(|it| [1, 3].contains(it)));
             prop_assert!(once.unsupported.len() <= once.statements);
+            prop_assert!(once.uncited_count <= once.statements);
+            prop_assert!(!once.is_mostly_uncited() || once.statements > 0);
             prop_assert!(!once.denies || once.cited.is_empty());
         }
     }

@@ -1,7 +1,8 @@
 //! What is asked and answered, as clients write and read it.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::AskError;
@@ -21,7 +22,8 @@ pub struct AskRequest {
     pub options: AskOptions,
 }
 
-/// A conversation about what the archive holds; its last message is the question.
+/// A conversation about what the archive holds; its last message is the question. Of those before it
+/// the newest 20 count, each with its first 10000 characters.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AskChatRequest {
     #[schemars(length(min = 1))]
@@ -36,11 +38,26 @@ pub struct AskMessage {
     pub content: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Read in letters of either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AskSpeaker {
     User,
     Assistant,
+    /// Says at the beginning how answers are wished; not what from, which are the passages alone.
+    System,
+}
+
+impl<'de> Deserialize<'de> for AskSpeaker {
+    fn deserialize<D: Deserializer<'de>>(role: D) -> Result<Self, D::Error> {
+        let role = String::deserialize(role)?;
+        match role.to_ascii_lowercase().as_str() {
+            "user" => Ok(Self::User),
+            "assistant" => Ok(Self::Assistant),
+            "system" => Ok(Self::System),
+            _ => Err(D::Error::unknown_variant(&role, &["user", "assistant", "system"])),
+        }
+    }
 }
 
 /// How a question is answered.
@@ -89,13 +106,15 @@ pub struct AskResponse {
     /// What else there is to know, above all why there is no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info_message: Option<String>,
-    /// Whether the archive holds anything about it.
+    /// Whether the archive holds anything about it; false, too, where the model says that it doesn't.
     pub found: bool,
-    /// Statements of the answer that no source supports.
+    /// Statements of the answer whose words no source has. Without a citation they are the model's own;
+    /// with one they are a doubt, as what is told in another language shares no words either.
     pub unsupported: Vec<String>,
     #[serde(flatten)]
     pub degradation: Degradation,
-    /// What the model was shown, and why; null where none was asked.
+    /// What the model was shown, and why; null where none was asked. Its receipt names the agent
+    /// `worldbuilding`: the archivist is none of the workshop's, and shares that one's rules.
     pub context_metadata: Option<ContextMetadata>,
 }
 
@@ -106,7 +125,9 @@ pub struct CitedSource {
     pub number: usize,
     pub file_path: String,
     pub file_name: String,
-    /// The document's words, as far as the model was shown them.
+    /// The document's words, as far as the model was shown them. Of a whole document that was told
+    /// shorter to fit (the receipt calls it `distilled`) the words it was told from, which the model
+    /// didn't read itself.
     pub matching_section: String,
     /// 1 / (1 + d), d the squared Euclidean distance of question and passage as vectors; 0 where they
     /// weren't compared.

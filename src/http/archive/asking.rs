@@ -10,6 +10,7 @@ use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::OFF;
 use crate::archive::{
     ArchiveError, AskChatRequest, AskError, AskEvents, AskRequest, AskingService,
 };
@@ -25,10 +26,6 @@ pub(in crate::http) const QUESTION_EXAMPLE: &str =
     r#"{"question": "Who closed the gate, and why?", "n_context_chunks": 5, "max_tokens": 400}"#;
 
 pub(in crate::http) const CHAT_EXAMPLE: &str = r#"{"messages": [{"role": "user", "content": "Who closed the gate?"}, {"role": "assistant", "content": "The Warden did [1]."}, {"role": "user", "content": "What happened next?"}]}"#;
-
-const OFF: &str = "Archive feature is not enabled. Please configure ARCHIVE_DB_PATH, the folder of the \
-    embedded archive, and set ARCHIVE_BACKEND to embedded; or set it to chroma, and CHROMA_URL to the \
-    address of a ChromaDB server. Then start the server again.";
 
 /// Whether questions can be answered.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -74,7 +71,8 @@ impl Asked {
         Arc::clone(&self.asking).ask(request, client.clone()).await
     }
 
-    /// Streams can be read from pages of every origin.
+    /// Streams carry the headers of the contract. They open nothing: a page whose origin `CORS_ORIGINS`
+    /// doesn't list is refused before it gets here, as its request is a POST.
     async fn answer(&self, events: AskEvents, wanted: Wanted) -> Result<Response, ApiError> {
         let mut response = answer(events, wanted, &self.lifecycle, &self.metrics).await?;
         if wanted != Wanted::Json {

@@ -20,6 +20,10 @@ use super::extract::JsonBody;
 use super::parameters::{Parameters, wrong};
 use crate::archive::{Archive, Document, Filter, Search};
 
+/// What is said while the archive is off.
+pub(super) const OFF: &str = "Archive feature is not enabled. Please configure ARCHIVE_DB_PATH, the folder \
+    of the embedded archive, and set ARCHIVE_BACKEND to embedded; or set it to chroma, and CHROMA_URL to \
+    the address of a ChromaDB server. Then start the server again.";
 /// Longest query in bytes; the embedder reads no more of it.
 const LONGEST_QUERY: usize = 8 * 1024;
 
@@ -31,13 +35,7 @@ impl FromRequestParts<AppState> for TheArchive {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let Ok(State(archive)) = State::<Option<Archive>>::from_request_parts(parts, state).await;
-        archive.map(Self).ok_or_else(|| {
-            ApiError::new(
-                Code::ArchiveOff,
-                "Archive feature is not enabled. Please configure ARCHIVE_DB_PATH and set \
-                 ARCHIVE_BACKEND to embedded or chroma",
-            )
-        })
+        archive.map(Self).ok_or_else(|| ApiError::new(Code::ArchiveOff, OFF))
     }
 }
 
