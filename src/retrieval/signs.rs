@@ -85,7 +85,7 @@ mod tests {
                 signs.push(vector);
             }
             let from = from.min(vectors.len());
-            let found = signs.nearest(&query, &[from..vectors.len()], count);
+            let found = signs.nearest(&query, std::slice::from_ref(&(from..vectors.len())), count);
             prop_assert!(found.len() >= count.min(vectors.len() - from));
             let differing = |row: usize| {
                 let pairs = vectors[row].iter().zip(&query);
