@@ -27,7 +27,8 @@ section! {
     archive_chunk_overlap: usize = 200, within(0, 4_000);
 
     /// Largest file that the archive takes, before and after unpacking.
-    archive_max_file_bytes: ByteCount = ByteCount::mib(20);
+    archive_max_file_bytes: ByteCount = ByteCount::mib(20),
+        within(ByteCount::kib(1), ByteCount::gib(1));
 
     /// Address of the ChromaDB server, such as `http://127.0.0.1:8001`.
     chroma_url: Option<String> = None, shaped("a URL that starts with http:// or https:// and holds no user name", is_web_address);

@@ -304,7 +304,9 @@ fn renew(connection: &Connection, index: &RwLock<Index>) -> Result<(), StoreErro
     let snapshot = connection.unchecked_transaction()?;
     let change = rows::change(&snapshot)?;
     let published = rows::published(&snapshot)?;
-    for number in read().superfluous(&published) {
+    // Not in the loop's head: it would be held there while the loop writes.
+    let superfluous = read().superfluous(&published);
+    for number in superfluous {
         write().take_away(number);
     }
     if read().is_worn() {
