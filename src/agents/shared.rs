@@ -268,7 +268,8 @@ impl StoryParts {
             story: StoryPrompt {
                 background: blank(),
                 plot: blank(),
-                archive: blank(),
+                // Seldom there; where it is, the prompt is counted as a whole.
+                archive: Vec::new(),
                 characters: blank(),
                 recent_story: blank(),
                 work: blank(),

@@ -111,5 +111,5 @@ async fn what_the_docs_suggest_to_try_works() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 33);
+    assert_eq!(tried, 35);
 }
