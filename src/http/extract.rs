@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::multipart::MultipartError;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
@@ -120,6 +122,14 @@ fn unreadable(rejection: &BytesRejection, largest: Option<LargestHere>) -> ApiEr
     match rejection.status().as_u16() {
         413 => too_large(largest),
         _ => ApiError::new(Code::BadRequest, rejection.body_text()),
+    }
+}
+
+/// A form that breaks off, is too large or is none.
+pub(super) fn refused_form(error: &MultipartError) -> ApiError {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(None),
+        _ => ApiError::new(Code::BadRequest, format!("the form can't be read: {error}")),
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_stream::stream;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::multipart::{Multipart, MultipartError};
+use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::{Map, Value};
@@ -24,7 +24,7 @@ use crate::archive::{
 };
 use crate::http::answer::Wanted;
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::{JsonBody, PathNames, in_body_time, too_large};
+use crate::http::extract::{JsonBody, PathNames, in_body_time, refused_form};
 use crate::http::parameters::{Parameters, wrong};
 use crate::http::wire::Completion;
 use crate::http::{AppState, Lifecycle, sse};
@@ -263,15 +263,15 @@ impl Files {
 
 async fn of_form(mut form: Multipart) -> Result<Files, ApiError> {
     let (mut files, mut metadata) = (Vec::new(), Map::new());
-    while let Some(field) = form.next_field().await.map_err(|error| refused(&error))? {
+    while let Some(field) = form.next_field().await.map_err(|error| refused_form(&error))? {
         match field.name() {
             Some(FILE | FILES) => {
                 let name = field.file_name().unwrap_or_default().to_owned();
-                let bytes = field.bytes().await.map_err(|error| refused(&error))?;
+                let bytes = field.bytes().await.map_err(|error| refused_form(&error))?;
                 files.push((name, bytes));
             }
             Some(METADATA) => {
-                let text = field.text().await.map_err(|error| refused(&error))?;
+                let text = field.text().await.map_err(|error| refused_form(&error))?;
                 if text.len() > LARGEST_METADATA {
                     let told = format!("must take {LARGEST_METADATA} bytes at most");
                     return Err(wrong(&[METADATA], told));
@@ -285,11 +285,4 @@ async fn of_form(mut form: Multipart) -> Result<Files, ApiError> {
     let metadata = Arc::new(metadata);
     let file = |(name, bytes)| File { name, bytes, metadata: Arc::clone(&metadata) };
     Files::of(files.into_iter().map(file).collect(), FILE)
-}
-
-fn refused(error: &MultipartError) -> ApiError {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(None),
-        _ => ApiError::new(Code::BadRequest, format!("the form can't be read: {error}")),
-    }
 }

@@ -1,7 +1,7 @@
 //! Character cards in and out.
 
 use axum::Json;
-use axum::extract::multipart::{Multipart, MultipartError};
+use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +10,7 @@ use super::key;
 use super::wire::{PersonaImportForm, PersonaImported};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::{PathNames, Whole, in_body_time, too_large};
+use crate::http::extract::{PathNames, Whole, in_body_time, refused_form};
 use crate::http::parameters::{Parameters, wrong};
 use crate::persona::{CardFormat, Personas};
 
@@ -96,15 +96,15 @@ async fn of_body(request: Request, state: &AppState) -> Result<PersonaImportForm
 
 async fn of_form(mut form: Multipart) -> Result<PersonaImportForm, ApiError> {
     let (mut file, mut key, mut replace) = (None, None, false);
-    while let Some(field) = form.next_field().await.map_err(|error| refused(&error))? {
+    while let Some(field) = form.next_field().await.map_err(|error| refused_form(&error))? {
         match field.name() {
-            Some(FILE) => file = Some(field.bytes().await.map_err(|error| refused(&error))?),
+            Some(FILE) => file = Some(field.bytes().await.map_err(|error| refused_form(&error))?),
             Some("key") => {
-                let text = field.text().await.map_err(|error| refused(&error))?;
+                let text = field.text().await.map_err(|error| refused_form(&error))?;
                 key = Some(text).filter(|text| !text.is_empty());
             }
             Some("replace") => {
-                let text = field.text().await.map_err(|error| refused(&error))?;
+                let text = field.text().await.map_err(|error| refused_form(&error))?;
                 replace = text
                     .trim()
                     .parse()
@@ -115,11 +115,4 @@ async fn of_form(mut form: Multipart) -> Result<PersonaImportForm, ApiError> {
     }
     let file = file.ok_or_else(|| wrong(&[FILE], "is required: the card"))?;
     Ok(PersonaImportForm { file, key, replace })
-}
-
-fn refused(error: &MultipartError) -> ApiError {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(None),
-        _ => ApiError::new(Code::BadRequest, format!("the form can't be read: {error}")),
-    }
 }
