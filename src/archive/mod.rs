@@ -30,4 +30,4 @@ pub use path::{PathError, clean_path, file_name};
 pub use reading::{Reading, ReadingError, read};
 pub use sentences::SentenceVectors;
 pub use service::{Archive, ArchiveError, ArchiveParts, ArchiveSettings, Holdings};
-pub use store::{ArchiveStore, ArchiveStoreError, Candidate, Candidates, Meaning, Probe};
+pub use store::{ArchiveStore, ArchiveStoreError, Candidate, Candidates, Meaning, Probe, Run};

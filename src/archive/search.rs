@@ -11,13 +11,13 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::document::{Document, DocumentId, joined};
+use super::document::{Chunk, Document, DocumentId, joined};
 use super::ingest::off_thread;
 use super::passage::{Passage, Search};
-use super::sentences::{sentence_ends, sentences};
-use super::store::{Candidate, Candidates, Meaning, Probe};
+use super::sentences::{sentence, sentence_ends};
+use super::store::{Candidate, Candidates, Meaning, Probe, Run};
 use super::{Archive, ArchiveError};
-use crate::retrieval::{placed_terms, terms};
+use crate::retrieval::{places, terms};
 
 /// Weights of the words and of the meaning; together 1.
 const LEXICAL: f32 = 0.17;
@@ -51,22 +51,15 @@ impl Archive {
             limit: FEWEST_CANDIDATES.max(search.max_results * CANDIDATES_A_RESULT),
         };
         let candidates = self.inner.store.candidates(&probe).await?;
-        let meaning = probe.meaning;
-        let scored = off_thread(move || scored(candidates, meaning.as_ref())).await?;
-        let merged = merged(scored, search.max_results);
-        let ids: HashSet<DocumentId> = merged.iter().map(|it| it.document.clone()).collect();
+        let (meaning, max_results) = (probe.meaning, search.max_results);
+        let found =
+            off_thread(move || merged(scored(candidates, meaning.as_ref()), max_results)).await?;
+        let ids: HashSet<DocumentId> = found.iter().map(|it| it.document.clone()).collect();
         let ids: Vec<DocumentId> = ids.into_iter().collect();
         let documents = self.inner.store.of_ids(&ids).await?;
-        let documents: HashMap<&DocumentId, &Arc<Document>> =
-            documents.iter().map(|document| (&document.id, document)).collect();
-        let wanted: HashSet<String> = terms(&search.query).into_iter().collect();
-        let mut passages = Vec::new();
-        for found in merged {
-            // One that isn't there has just gone.
-            let Some(document) = documents.get(&found.document) else { continue };
-            passages.extend(self.passage(Arc::clone(document), found, &wanted).await?);
-        }
-        Ok(passages)
+        let runs: Vec<Run> = found.iter().map(Merged::run).collect();
+        let runs = self.inner.store.runs(&runs).await?;
+        off_thread(move || passages(found, &documents, runs, &probe.text)).await
     }
 
     /// None where the embedder can't be loaded: words alone decide then.
@@ -83,41 +76,54 @@ impl Archive {
         })
         .await
     }
+}
 
-    /// The text of what was found; none if it has just gone.
-    async fn passage(
-        &self,
-        document: Arc<Document>,
-        found: Merged,
-        wanted: &HashSet<String>,
-    ) -> Result<Option<Passage>, ArchiveError> {
-        let Range { start, end } = found.chunks;
-        let chunks = self.inner.store.chunks(&document.id, start, end).await?;
-        let Some(first) = chunks.first() else { return Ok(None) };
-        let text = joined(&chunks);
-        let char_start = first.char_start;
-        let marks = Marks::of(&text, wanted);
-        let at = |range: Range<usize>| char_start + range.start..char_start + range.end;
-        let best = chunks.iter().find(|chunk| chunk.index == found.best_chunk);
-        let nearest = best.zip(found.nearest).and_then(|(chunk, nearest)| {
-            let place = sentences(&chunk.text).get(nearest)?.clone();
-            let Range { start, end } = InCharacters::of(&chunk.text).range(place);
-            Some(chunk.char_start + start..chunk.char_start + end)
-        });
-        Ok(Some(Passage {
-            section: document.section_at(char_start).map(|section| section.title.clone()),
-            characters: char_start..char_start + text.chars().count(),
-            chunks: start..end,
-            best_chunk: found.best_chunk,
-            cosine: found.cosine,
-            bm25: found.bm25,
-            score: found.score,
-            sentence: nearest.or_else(|| marks.sentence.map(at)),
-            words: marks.words.into_iter().map(at).collect(),
-            document,
-            text,
-        }))
-    }
+/// What was found, with its text. What has just gone is left out.
+fn passages(
+    found: Vec<Merged>,
+    documents: &[Arc<Document>],
+    runs: Vec<Vec<Chunk>>,
+    query: &str,
+) -> Vec<Passage> {
+    let documents: HashMap<&DocumentId, &Arc<Document>> =
+        documents.iter().map(|document| (&document.id, document)).collect();
+    let wanted: HashSet<String> = terms(query).into_iter().collect();
+    let passage = |(found, chunks): (Merged, Vec<Chunk>)| {
+        let document = Arc::clone(documents.get(&found.document)?);
+        passage(document, found, &chunks, &wanted)
+    };
+    found.into_iter().zip(runs).filter_map(passage).collect()
+}
+
+fn passage(
+    document: Arc<Document>,
+    found: Merged,
+    chunks: &[Chunk],
+    wanted: &HashSet<String>,
+) -> Option<Passage> {
+    let text = joined(chunks);
+    let char_start = chunks.first()?.char_start;
+    let marks = Marks::of(&text, wanted);
+    let at = |range: Range<usize>| char_start + range.start..char_start + range.end;
+    let best = chunks.iter().find(|chunk| chunk.index == found.best_chunk);
+    let nearest = best.zip(found.nearest).and_then(|(chunk, nearest)| {
+        let place = sentence(&chunk.text, nearest)?;
+        let Range { start, end } = InCharacters::of(&chunk.text).range(place);
+        Some(chunk.char_start + start..chunk.char_start + end)
+    });
+    Some(Passage {
+        section: document.section_at(char_start).map(|section| section.title.clone()),
+        characters: char_start..char_start + text.chars().count(),
+        chunks: found.chunks,
+        best_chunk: found.best_chunk,
+        cosine: found.cosine,
+        bm25: found.bm25,
+        score: found.score,
+        sentence: nearest.or_else(|| marks.sentence().map(at)),
+        words: marks.words().map(at).collect(),
+        document,
+        text,
+    })
 }
 
 /// A chunk and how well it fits.
@@ -181,6 +187,10 @@ impl Merged {
         Self { document, chunks, best_chunk: index, nearest, cosine, bm25, score }
     }
 
+    fn run(&self) -> Run {
+        Run { document: self.document.clone(), chunks: self.chunks.clone() }
+    }
+
     fn touches(&self, other: &Self) -> bool {
         let (first, second) = (&self.chunks, &other.chunks);
         let is_beside = first.end == second.start || second.end == first.start;
@@ -223,25 +233,35 @@ fn merged(scored: Vec<Scored>, max_results: usize) -> Vec<Merged> {
     passages
 }
 
-/// The query's words in a text, and the sentence that has most of them; in characters.
-struct Marks {
-    sentence: Option<Range<usize>>,
-    words: Vec<Range<usize>>,
+/// The query's words in a text.
+struct Marks<'a> {
+    text: &'a str,
+    in_characters: InCharacters,
+    /// In bytes, in the order of the text, each with its term.
+    found: Vec<(Range<usize>, String)>,
 }
 
-impl Marks {
-    fn of(text: &str, wanted: &HashSet<String>) -> Self {
-        let found: Vec<(Range<usize>, String)> =
-            placed_terms(text).filter(|(_, term)| wanted.contains(term)).collect();
-        if found.is_empty() {
-            return Self { sentence: None, words: Vec::new() };
+impl<'a> Marks<'a> {
+    fn of(text: &'a str, wanted: &HashSet<String>) -> Self {
+        let found = places(text, wanted).collect();
+        Self { text, in_characters: InCharacters::of(text), found }
+    }
+
+    /// Where they stand, in characters.
+    fn words(&self) -> impl Iterator<Item = Range<usize>> {
+        self.found.iter().map(|(bytes, _)| self.in_characters.range(bytes.clone()))
+    }
+
+    /// The sentence that has most of them, in characters; of equals the first.
+    fn sentence(&self) -> Option<Range<usize>> {
+        if self.found.is_empty() {
+            return None;
         }
-        let in_characters = InCharacters::of(text);
         // Words and sentences both come in the order of the text.
-        let mut words = found.iter().peekable();
+        let mut words = self.found.iter().peekable();
         let mut start = 0;
-        let sentence = sentence_ends(text).into_iter().map(|end| {
-            let bytes = start..start + text[start..end].trim_end().len();
+        let sentences = sentence_ends(self.text).into_iter().map(|end| {
+            let bytes = start..start + self.text[start..end].trim_end().len();
             start = end;
             let mut terms = HashSet::new();
             while let Some((_, term)) = words.next_if(|(place, _)| place.start < end) {
@@ -249,12 +269,8 @@ impl Marks {
             }
             (terms.len(), bytes)
         });
-        // Of equals the first.
-        let sentence = sentence.reduce(|best, next| if next.0 > best.0 { next } else { best });
-        Self {
-            sentence: sentence.map(|(_, bytes)| in_characters.range(bytes)),
-            words: found.into_iter().map(|(bytes, _)| in_characters.range(bytes)).collect(),
-        }
+        let best = sentences.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        best.map(|(_, bytes)| self.in_characters.range(bytes))
     }
 }
 
@@ -346,8 +362,9 @@ mod tests {
         let marks = Marks::of(text, &wanted("who hunts cats?"));
         let letters: Vec<char> = text.chars().collect();
         let shown = |range: &Range<usize>| letters[range.clone()].iter().collect::<String>();
-        assert_eq!(marks.words.iter().map(shown).collect::<Vec<_>>(), ["Cats", "hunting", "cat"]);
-        assert_eq!(shown(&marks.sentence.unwrap()), "The Cats were hunting mice.");
-        assert!(Marks::of(text, &wanted("dogs")).sentence.is_none());
+        let words: Vec<_> = marks.words().map(|range| shown(&range)).collect();
+        assert_eq!(words, ["Cats", "hunting", "cat"]);
+        assert_eq!(shown(&marks.sentence().unwrap()), "The Cats were hunting mice.");
+        assert!(Marks::of(text, &wanted("dogs")).sentence().is_none());
     }
 }

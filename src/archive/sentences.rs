@@ -15,6 +15,18 @@ const MOST_MARKS: usize = 64;
 
 /// Where the sentences of a chunk lie, in bytes, without the white space around them.
 pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
+    with_sentences(text, |sentences| sentences.collect())
+}
+
+/// Where one of them lies.
+pub(super) fn sentence(text: &str, number: usize) -> Option<Range<usize>> {
+    with_sentences(text, |sentences| sentences.nth(number))
+}
+
+fn with_sentences<T>(
+    text: &str,
+    work: impl FnOnce(&mut dyn Iterator<Item = Range<usize>>) -> T,
+) -> T {
     let flowing = without_endless_marks(without_single_line_ends(text));
     let trimmed = flowing.split_sentence_bound_indices().map(|(start, sentence)| {
         let sentence = &text[start..start + sentence.len()];
@@ -25,7 +37,7 @@ pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
         let letters = text[place.clone()].chars().filter(|letter| letter.is_alphanumeric());
         letters.take(FEWEST_LETTERS).count() == FEWEST_LETTERS
     };
-    trimmed.filter(says_something).take(MOST).collect()
+    work(&mut trimmed.filter(says_something).take(MOST))
 }
 
 /// The text, of the same length: Unicode ends a sentence at every line's end, and a line that was

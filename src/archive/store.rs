@@ -5,6 +5,7 @@
 //! numbers follow from the text alone. Two who bring the same text at once do the same work twice,
 //! and there is one document.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -45,14 +46,20 @@ pub trait ArchiveStore: Send + Sync {
     /// The published document of a path.
     async fn of_path(&self, path: &str) -> Result<Option<Arc<Document>>, ArchiveStoreError>;
 
-    /// Chunks of a document from number `first` up to, not including, number `end`, in order; those
+    /// Chunks of documents, as many lists as were asked for, each in order; those that there are.
+    async fn runs(&self, wanted: &[Run]) -> Result<Vec<Vec<Chunk>>, ArchiveStoreError>;
+
+    /// Chunks of one document from number `first` up to, not including, number `end`, in order; those
     /// that there are.
     async fn chunks(
         &self,
         id: &DocumentId,
         first: usize,
         end: usize,
-    ) -> Result<Vec<Chunk>, ArchiveStoreError>;
+    ) -> Result<Vec<Chunk>, ArchiveStoreError> {
+        let run = Run { document: id.clone(), chunks: first..end };
+        Ok(self.runs(&[run]).await?.pop().unwrap_or_default())
+    }
 
     /// Chunks of published documents that are near the probe in words or in meaning, each with both
     /// scores, in no order.
@@ -69,6 +76,13 @@ pub trait ArchiveStore: Send + Sync {
 
     /// What it is and where, for people.
     fn place(&self) -> String;
+}
+
+/// Chunks of a document that lie one after the other, by their numbers.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub document: DocumentId,
+    pub chunks: Range<usize>,
 }
 
 /// What to look for.

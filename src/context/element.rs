@@ -44,6 +44,40 @@ pub struct Element {
     pub tells_others: bool,
 }
 
+impl Element {
+    /// For everybody, told in its own words; `tokens` count the line's end, too.
+    pub fn new(
+        id: String,
+        kind: ElementKind,
+        layer: Layer,
+        priority: Priority,
+        text: String,
+        tokens: TokenCount,
+        position: usize,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            layer,
+            audience: Audience::EVERYBODY,
+            priority,
+            text,
+            tokens,
+            position,
+            keep_end: KeepEnd::Start,
+            type_name: String::new(),
+            tags: Vec::new(),
+            character_id: None,
+            phases: Vec::new(),
+            concealed: false,
+            shortens_to: None,
+            short: None,
+            told_by: None,
+            tells_others: false,
+        }
+    }
+}
+
 /// An element, told shorter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Short {

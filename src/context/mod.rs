@@ -14,6 +14,7 @@ mod filter;
 mod pack;
 mod receipt;
 mod sentences;
+mod window;
 
 use std::collections::HashSet;
 
@@ -26,6 +27,7 @@ use self::pack::{Fate, Mode, Packed, pack};
 pub use self::receipt::{
     BudgetReport, ElementReport, LayerReport, Outcome, PromptReport, Reason, Receipt,
 };
+pub use self::window::{Attempt, Fitting, TooLong, Window};
 use crate::tokens::{TokenCount, TokenCounter};
 
 /// For whom, within what, and by which rules a context is assembled.

@@ -7,25 +7,11 @@ use crate::tokens::Estimate;
 
 fn element(position: usize, layer: Layer, priority: f64, words: usize) -> Element {
     let text = "The rain fell. ".repeat(words.div_ceil(3)).trim_end().to_owned();
+    let tokens = Estimate.count(&format!("{text}\n"));
+    let (id, priority) = (format!("element-{position}"), Priority::new(priority));
     Element {
-        id: format!("element-{position}"),
-        kind: ElementKind::Plot,
-        layer,
-        audience: Audience::EVERYBODY,
-        priority: Priority::new(priority),
-        tokens: Estimate.count(&format!("{text}\n")),
-        text,
-        position,
-        keep_end: KeepEnd::Start,
         type_name: "scene".to_owned(),
-        tags: Vec::new(),
-        character_id: None,
-        phases: Vec::new(),
-        concealed: false,
-        shortens_to: None,
-        short: None,
-        told_by: None,
-        tells_others: false,
+        ..Element::new(id, ElementKind::Plot, layer, priority, text, tokens, position)
     }
 }
 

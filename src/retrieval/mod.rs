@@ -15,7 +15,7 @@ pub use scores::{Range, first_by};
 pub use signs::Signs;
 pub use stop_words::is_stop_word;
 pub use vectors::{QueryVector, Vectors, bytes, floats};
-pub use words::{placed_terms, terms};
+pub use words::{places, terms};
 
 /// Makes room for one more, at little cost in memory: lists here are long and live long.
 pub fn grow<T>(list: &mut Vec<T>) {

@@ -162,7 +162,7 @@ pub fn floats(bytes: &[u8]) -> Vec<f32> {
 }
 
 /// Runs a loop with this processor's wider instructions (AVX2), in builds for any processor, too.
-fn with_best_instructions<R>(work: impl FnOnce() -> R) -> R {
+pub(super) fn with_best_instructions<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     if let Some(instructions) = pulp::x86::V3::try_new() {
         return instructions.vectorize(work);

@@ -1,6 +1,8 @@
 //! Texts as terms: words by Unicode's rules, in lower case, without those that say nothing, English
 //! ones cut to their stems.
 
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::ops::Range;
 
 use rust_stemmers::{Algorithm, Stemmer};
@@ -13,14 +15,29 @@ const LONGEST: usize = 48;
 
 /// The terms of a text, in its order, with repetitions.
 pub fn terms(text: &str) -> Vec<String> {
-    placed_terms(text).map(|(_, term)| term).collect()
+    placed_terms(text.unicode_word_indices()).map(|(_, term)| term).collect()
 }
 
-/// The terms of a text and where their words stand, in bytes.
-pub fn placed_terms(text: &str) -> impl Iterator<Item = (Range<usize>, String)> {
+/// Where words of a text stand, in bytes, whose terms are wanted; with their terms.
+pub fn places<'a, S: BuildHasher>(
+    text: &'a str,
+    wanted: &'a HashSet<String, S>,
+) -> impl Iterator<Item = (Range<usize>, String)> + 'a {
+    // A term begins as its word does, so most words need not be brought to their stems.
+    let beginnings: HashSet<char> = wanted.iter().filter_map(|term| term.chars().next()).collect();
+    let may_be = move |word: &str| {
+        let first = word.chars().next().and_then(|first| first.to_lowercase().next());
+        first.is_some_and(|first| beginnings.contains(&first))
+    };
+    let words = text.unicode_word_indices().filter(move |(_, word)| may_be(word));
+    placed_terms(words).filter(|(_, term)| wanted.contains(term))
+}
+
+fn placed_terms<'a>(
+    words: impl Iterator<Item = (usize, &'a str)>,
+) -> impl Iterator<Item = (Range<usize>, String)> {
     let stemmer = Stemmer::create(Algorithm::English);
-    text.unicode_word_indices()
-        .filter_map(move |(start, word)| Some((start..start + word.len(), term(word, &stemmer)?)))
+    words.filter_map(move |(start, word)| Some((start..start + word.len(), term(word, &stemmer)?)))
 }
 
 fn term(word: &str, stemmer: &Stemmer) -> Option<String> {
@@ -51,7 +68,26 @@ fn without_ending(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn places_are_those_of_the_terms(
+            text in "(([A-Za-z]{1,9}|[a-zİŐß]{1,4}|dying|skis|[a-z]'[a-z]{1,2}) ?){0,12}",
+            query in "(([A-Za-z]{1,2}|[a-zİŐß]{1,2}|dies|ski) ){0,4}",
+        ) {
+            let wanted: HashSet<String> = terms(&query).into_iter().chain(terms(&text)).collect();
+            let found: Vec<_> = places(&text, &wanted).map(|(_, term)| term).collect();
+            prop_assert_eq!(found, terms(&text));
+            let wanted: HashSet<String> = terms(&query).into_iter().collect();
+            let mut expected = terms(&text);
+            expected.retain(|term| wanted.contains(term));
+            let found: Vec<_> = places(&text, &wanted).map(|(_, term)| term).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
 
     #[test]
     fn words_are_cut_to_their_stems() {

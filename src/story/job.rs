@@ -16,18 +16,13 @@ use super::{ContextMetadata, StoryError, StoryService};
 use crate::agents::Profile;
 use crate::agents::shared::StoryParts;
 use crate::context::{
-    self, Agent, Assembly, BudgetReport, Element, ElementKind, Filter, Outcome, OverflowStrategy,
-    Plan, Priority, PromptReport, Receipt, Rules,
+    self, Agent, Assembly, Attempt, Element, ElementKind, Filter, Fitting, Outcome,
+    OverflowStrategy, Plan, Priority, PromptReport, Receipt, Rules, Window,
 };
 use crate::engine::{ClientId, EngineError, GenerateRequest, Generation, Message, milliseconds};
 use crate::prompts::{PromptError, Prompts};
 use crate::telemetry;
 use crate::tokens::{TokenCount, TokenCounter};
-
-/// How often a prompt that came out too long is assembled anew with less room. The first try counts
-/// piece by piece; the whole differs from the sum by a few tokens at most, if it is the model's own
-/// tokenizer that counts.
-const ATTEMPTS: u32 = 4;
 
 /// Above the least that a context takes told shorter.
 const ROOM_FOR_LAYERS: f64 = 1.25;
@@ -133,29 +128,6 @@ pub(super) struct PlannedJob {
     queued: Option<QueuedJob>,
 }
 
-/// How many tokens there are, and for what.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Window {
-    pub(super) tokens: TokenCount,
-    pub(super) reserved_for_answer: TokenCount,
-    pub(super) prompt_budget: TokenCount,
-    pub(super) fixed: TokenCount,
-}
-
-impl Window {
-    /// What is left for the elements.
-    pub(super) fn room(&self) -> TokenCount {
-        self.prompt_budget - self.fixed
-    }
-}
-
-/// A context that fits, and the tokens it was given.
-struct Fitting {
-    assembly: Assembly,
-    available: TokenCount,
-    messages: Vec<Message>,
-}
-
 impl StoryService {
     /// Decides what the agent sees, and queues the request if nothing has to be told shorter first.
     /// Takes time in proportion to the story; runs where blocking is allowed.
@@ -257,21 +229,13 @@ impl StoryService {
         self.window_of(job, tokens)
     }
 
-    /// The window against the configured one. The answer gets what the agent may write, but never
-    /// more than half of the window: a small model must still see some story.
+    /// The window against the configured one.
     pub(super) fn window_of(&self, job: &Job, tokens: TokenCount) -> Result<Window, StoryError> {
-        let reserved_for_answer = job.profile.max_tokens.min(tokens.scaled(0.5));
-        let prompt_budget = self
-            .settings
-            .most_prompt_tokens
-            .min(tokens - reserved_for_answer)
-            .min(job.config().most_tokens().map_or(tokens, TokenCount::new));
+        let most = job.config().most_tokens().map_or(tokens, TokenCount::new);
+        let most = self.settings.most_prompt_tokens.min(most);
         let bare = (job.words)(&self.prompts, &StoryParts::only_headings(job.agent))?;
         let fixed = self.engine.prompt_tokens(&bare)?;
-        if fixed >= prompt_budget {
-            return Err(StoryError::RequestTooLarge { fixed, budget: prompt_budget });
-        }
-        let mut window = Window { tokens, reserved_for_answer, prompt_budget, fixed };
+        let mut window = Window::new(tokens, job.profile.max_tokens, most, fixed)?;
         if let Some(most) = job.most_room {
             window.prompt_budget =
                 window.prompt_budget.min(TokenCount::new(fixed.get() + most.get()));
@@ -401,8 +365,8 @@ impl PlannedJob {
         }
         let started = Instant::now();
         let counter = self.service.counter()?;
-        let Fitting { assembly, available, messages } = self.fit(&*counter)?;
-        let request = self.generate_request(messages);
+        let Fitting { assembly, available, prompt } = self.fit(&*counter)?;
+        let request = self.generate_request(prompt);
         let generation = self.service.engine.submit(request.clone())?;
         let prompt = PromptReport {
             tokens: generation.prompt_tokens,
@@ -424,35 +388,18 @@ impl PlannedJob {
         Ok(())
     }
 
-    /// Assembles until the whole prompt, as the model's tokenizer reads it, is within its budget.
-    fn fit(&mut self, counter: &dyn TokenCounter) -> Result<Fitting, StoryError> {
-        let (service, window, job) = (&self.service, self.window, &self.job);
-        let mut available = service.wanted_room(job, &self.elements, window.room());
-        let mut attempt = 1;
-        loop {
+    /// Assembles until the whole prompt is within its budget.
+    fn fit(&mut self, counter: &dyn TokenCounter) -> Result<Fitting<Vec<Message>>, StoryError> {
+        let (service, job, elements) = (&self.service, &self.job, &self.elements);
+        let room = service.wanted_room(job, elements, self.window.room());
+        self.window.fit(room, &mut self.notes, |available| {
             let rules = service.rules(job, available);
-            let assembly = context::assemble(&self.elements, &rules, counter)?;
+            let assembly = context::assemble(elements, &rules, counter)?;
             let parts = StoryParts::of(&assembly, job.agent);
-            let messages = (job.words)(&service.prompts, &parts)?;
-            let prompt_tokens = service.engine.prompt_tokens(&messages)?;
-            if prompt_tokens <= window.prompt_budget {
-                return Ok(Fitting { assembly, available: rules.available, messages });
-            }
-            if attempt == ATTEMPTS {
-                let budget = window.prompt_budget;
-                return Err(StoryError::RequestTooLarge { fixed: prompt_tokens, budget });
-            }
-            attempt += 1;
-            // What the counter takes for so many tokens is really more, in this proportion.
-            let placed = prompt_tokens - window.fixed;
-            let share = window.room().get() as f64 / placed.get().max(1) as f64;
-            available = available.min(assembly.tokens()).scaled(share * 0.98);
-            self.notes.push(format!(
-                "the prompt came to {prompt_tokens} tokens of the model's, {} more than {} had counted; assembled again",
-                prompt_tokens - window.prompt_budget,
-                counter.name()
-            ));
-        }
+            let prompt = (job.words)(&service.prompts, &parts)?;
+            let tokens = service.engine.prompt_tokens(&prompt)?;
+            Ok::<_, StoryError>(Attempt { assembly, prompt, tokens })
+        })
     }
 
     fn generate_request(&self, messages: Vec<Message>) -> GenerateRequest {
@@ -482,7 +429,7 @@ impl PlannedJob {
         prompt: PromptReport,
         tokenizer: &str,
     ) -> Receipt {
-        let (service, window) = (&self.service, &self.window);
+        let service = &self.service;
         Receipt {
             id: service.ids.receipt(),
             created_at: service.clock.now().to_string(),
@@ -490,13 +437,7 @@ impl PlannedJob {
             phase: self.job.config().phase(),
             model: service.engine.status().model,
             tokenizer: tokenizer.to_owned(),
-            budget: BudgetReport {
-                window: window.tokens,
-                reserved_for_answer: window.reserved_for_answer,
-                fixed: window.fixed,
-                available,
-                scale: service.settings.budgets.scale_to(available),
-            },
+            budget: self.window.report(available, &service.settings.budgets),
             layers: assembly.layers,
             elements: assembly.elements,
             prompt,

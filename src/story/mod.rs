@@ -57,7 +57,9 @@ pub use self::single::{Degradation, Events, StoryRequest, SuggestionForm};
 use crate::agents::Profile;
 use crate::archive::Archive;
 use crate::clock::Clock;
-use crate::context::{AllocationMode, ContextError, LayerBudgets, OverflowStrategy, Priority};
+use crate::context::{
+    AllocationMode, ContextError, LayerBudgets, OverflowStrategy, Priority, TooLong,
+};
 use crate::distil::{DistilError, Distiller};
 use crate::engine::{Engine, EngineError};
 use crate::ids::Ids;
@@ -156,6 +158,12 @@ pub enum StoryError {
     Iteration { message: String, exhausted: bool, data: serde_json::Value },
     #[error("the job's thread was lost; see the server's log")]
     Lost,
+}
+
+impl From<TooLong> for StoryError {
+    fn from(TooLong { tokens, budget }: TooLong) -> Self {
+        Self::RequestTooLarge { fixed: tokens, budget }
+    }
 }
 
 /// One thing wrong with a request.

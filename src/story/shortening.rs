@@ -96,25 +96,15 @@ impl PlannedJob {
         for &at in &gathering.members {
             self.elements[at].told_by = Some(id.clone());
         }
+        let (text, tokens) = (together.text.clone(), together.tokens);
+        let position = gathering.members[0];
         self.elements.push(Element {
-            id,
-            kind,
-            layer,
             audience,
-            priority,
-            text: together.text.clone(),
-            tokens: together.tokens,
-            position: gathering.members[0],
             keep_end,
             type_name: "summary".to_owned(),
-            tags: Vec::new(),
-            character_id: None,
-            phases: Vec::new(),
-            concealed: false,
-            shortens_to: None,
             short: Some(together),
-            told_by: None,
             tells_others: true,
+            ..Element::new(id, kind, layer, priority, text, tokens, position)
         });
         Ok(())
     }

@@ -817,15 +817,22 @@ async fn a_turn_that_waits_is_answered_by_the_persona_that_the_one_before_chose(
         &anna,
         json!({ "message": "Xhash?", "conversation_id": id, "personality": "xhash" }),
     );
-    let second = said(&app, &anna, json!({ "message": "My name is Anna.", "conversation_id": id }));
-    let answering = async {
-        for _ in 0..2 {
-            let mut call = script.next_call().await.unwrap();
-            call.text("Yes.");
-            call.finish(FinishReason::Stop);
-        }
+    let (is_at_work, at_work) = tokio::sync::oneshot::channel();
+    let second = async {
+        at_work.await.unwrap();
+        said(&app, &anna, json!({ "message": "My name is Anna.", "conversation_id": id })).await
     };
-    // The first is at work before the second comes.
+    let answering = async {
+        let mut first = script.next_call().await.unwrap();
+        is_at_work.send(()).unwrap();
+        // Time enough, most often, for the second to come as far as its wait.
+        got(&app, &anna, "/api/v1/chat/conversations").await;
+        first.text("Yes.");
+        first.finish(FinishReason::Stop);
+        let mut second = script.next_call().await.unwrap();
+        second.text("Yes.");
+        second.finish(FinishReason::Stop);
+    };
     let (first, second, ()) = tokio::join!(first, second, answering);
     assert_eq!(first["personality"], "xhash");
     assert_eq!(second["personality"], "xhash");

@@ -32,7 +32,9 @@ pub use self::wire::{
 };
 use super::{ArchiveError, FilterError};
 use crate::clock::Clock;
-use crate::context::{AllocationMode, ContextError, LayerBudgets, OverflowStrategy, Receipt};
+use crate::context::{
+    AllocationMode, ContextError, LayerBudgets, OverflowStrategy, Receipt, TooLong,
+};
 use crate::distil::{DistilError, Distiller};
 use crate::engine::{ClientId, Engine, EngineError, Sampling};
 use crate::ids::Ids;
@@ -109,6 +111,12 @@ pub enum AskError {
     EmptyAnswer,
     #[error("the question's thread was lost; see the server's log")]
     Lost,
+}
+
+impl From<TooLong> for AskError {
+    fn from(TooLong { tokens, budget }: TooLong) -> Self {
+        Self::TooLarge { fixed: tokens, budget }
+    }
 }
 
 fn told(near: &[String]) -> String {

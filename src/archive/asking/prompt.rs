@@ -11,8 +11,8 @@ use super::wire::{AskMessage, AskSpeaker};
 use super::{AskError, AskingService, blocking};
 use crate::agents::archivist::{ArchivistPrompt, QuestionPrompt};
 use crate::context::{
-    self, Agent, Assembly, Audience, BudgetReport, Element, ElementKind, Filter, KeepEnd, Layer,
-    Outcome, OverflowStrategy, Priority, PromptReport, Receipt, Rules, Short,
+    self, Agent, Assembly, Attempt, Element, ElementKind, Filter, Fitting, KeepEnd, Layer, Outcome,
+    OverflowStrategy, Priority, PromptReport, Receipt, Rules, Short, Window,
 };
 use crate::distil::{Distilled, Source as Text, Strategy, Urgency};
 use crate::engine::{
@@ -21,8 +21,6 @@ use crate::engine::{
 use crate::telemetry;
 use crate::tokens::{TokenCount, TokenCounter};
 
-/// How often a prompt that came out too long is assembled anew with less room.
-const ATTEMPTS: usize = 4;
 /// Above it, an element must be in.
 const HIGH: f64 = 0.8;
 const MUST_BE_IN: f64 = 1.0;
@@ -66,15 +64,6 @@ enum Part {
     Question,
 }
 
-/// How many tokens there are, and for what.
-#[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    tokens: TokenCount,
-    reserved_for_answer: TokenCount,
-    prompt_budget: TokenCount,
-    fixed: TokenCount,
-}
-
 /// A question in the engine's queue.
 pub(super) struct Queued {
     pub(super) generation: Generation,
@@ -110,7 +99,7 @@ impl Draft {
         let per_message = draft.measure()?;
         draft.collect(per_message)?;
         draft.notes.clone_from(&draft.inquiry.earlier.notes);
-        let room = draft.room();
+        let room = draft.window.room();
         let plan = context::plan(&draft.elements, &draft.rules(room), &*draft.counter)?;
         let gathered = plan.gather.iter().flat_map(|gathering| &gathering.members);
         draft.to_shorten = plan.shorten.iter().chain(gathered).copied().collect();
@@ -127,21 +116,12 @@ impl Draft {
         let (engine, settings) = (&self.service.engine, &self.service.settings);
         let tokens = engine.status().window.unwrap_or(settings.most_prompt_tokens);
         let wanted = TokenCount::from(self.inquiry.options.max_tokens);
-        let reserved_for_answer = wanted.min(tokens.scaled(0.5));
-        let prompt_budget = settings.most_prompt_tokens.min(tokens - reserved_for_answer);
         let question = Message::user(self.question(vec![String::new()], String::new())?);
         let bare = [Message::system(""), question.clone()];
         let fixed = engine.prompt_tokens(&bare)?;
-        if fixed >= prompt_budget {
-            return Err(AskError::TooLarge { fixed, budget: prompt_budget });
-        }
-        self.window = Window { tokens, reserved_for_answer, prompt_budget, fixed };
+        self.window = Window::new(tokens, wanted, settings.most_prompt_tokens, fixed)?;
         let turns = [Message::system(""), Message::user(""), Message::assistant(""), question];
         Ok((engine.prompt_tokens(&turns)? - fixed).scaled(0.5))
-    }
-
-    fn room(&self) -> TokenCount {
-        self.window.prompt_budget - self.window.fixed
     }
 
     fn collect(&mut self, per_message: TokenCount) -> Result<(), AskError> {
@@ -191,27 +171,12 @@ impl Draft {
         layer: Layer,
         text: String,
     ) -> &mut Element {
-        let position = self.elements.len();
+        let (position, priority) = (self.elements.len(), Priority::new(MUST_BE_IN));
+        let tokens = self.counter.count(&text) + LINE_END;
         self.parts.push(part);
         self.elements.push(Element {
             type_name: id.clone(),
-            id,
-            kind,
-            layer,
-            audience: Audience::EVERYBODY,
-            priority: Priority::new(MUST_BE_IN),
-            tokens: self.counter.count(&text) + LINE_END,
-            text,
-            position,
-            keep_end: KeepEnd::Start,
-            tags: Vec::new(),
-            character_id: None,
-            phases: Vec::new(),
-            concealed: false,
-            shortens_to: None,
-            short: None,
-            told_by: None,
-            tells_others: false,
+            ..Element::new(id, kind, layer, priority, text, tokens, position)
         });
         &mut self.elements[position]
     }
@@ -283,9 +248,9 @@ impl Draft {
     }
 
     fn submit(mut self) -> Result<Queued, AskError> {
-        let (assembly, available, messages) = self.fit()?;
+        let Fitting { assembly, available, prompt } = self.fit()?;
         let shown = self.shown(&assembly);
-        let generation = self.service.engine.submit(self.generate_request(messages))?;
+        let generation = self.service.engine.submit(self.generate_request(prompt))?;
         let prompt = PromptReport {
             tokens: generation.prompt_tokens,
             predicted_cached_tokens: generation.predicted_cached_tokens,
@@ -303,27 +268,18 @@ impl Draft {
         Ok(Queued { generation, receipt, processing_time_ms, shown })
     }
 
-    /// Assembles until the whole prompt, as the model's tokenizer reads it, is within its budget.
-    fn fit(&mut self) -> Result<(Assembly, TokenCount, Vec<Message>), AskError> {
-        let (window, mut available) = (self.window, self.room());
-        let mut tokens = TokenCount::ZERO;
-        for _ in 0..ATTEMPTS {
-            let rules = self.rules(available);
-            let assembly = context::assemble(&self.elements, &rules, &*self.counter)?;
-            let messages = self.messages(&assembly)?;
-            tokens = self.service.engine.prompt_tokens(&messages)?;
-            if tokens <= window.prompt_budget {
-                return Ok((assembly, available, messages));
-            }
-            let placed = tokens - window.fixed;
-            let share = self.room().get() as f64 / placed.get().max(1) as f64;
-            available = available.min(assembly.tokens()).scaled(share * 0.98);
-            self.notes.push(format!(
-                "the prompt came to {tokens} tokens of the model's, {} more than there is room for; assembled again",
-                tokens - window.prompt_budget
-            ));
-        }
-        Err(AskError::TooLarge { fixed: tokens, budget: window.prompt_budget })
+    /// Assembles until the whole prompt is within its budget.
+    fn fit(&mut self) -> Result<Fitting<Vec<Message>>, AskError> {
+        let mut notes = std::mem::take(&mut self.notes);
+        let fitting = self.window.fit(self.window.room(), &mut notes, |available| {
+            let assembly =
+                context::assemble(&self.elements, &self.rules(available), &*self.counter)?;
+            let prompt = self.messages(&assembly)?;
+            let tokens = self.service.engine.prompt_tokens(&prompt)?;
+            Ok::<_, AskError>(Attempt { assembly, prompt, tokens })
+        });
+        self.notes = notes;
+        fitting
     }
 
     fn messages(&self, assembly: &Assembly) -> Result<Vec<Message>, AskError> {
@@ -394,7 +350,7 @@ impl Draft {
     }
 
     fn receipt(&self, assembly: Assembly, available: TokenCount, prompt: PromptReport) -> Receipt {
-        let (service, window) = (&self.service, &self.window);
+        let service = &self.service;
         Receipt {
             id: service.ids.receipt(),
             created_at: service.clock.now().to_string(),
@@ -402,13 +358,7 @@ impl Draft {
             phase: None,
             model: service.engine.status().model,
             tokenizer: self.counter.name().to_owned(),
-            budget: BudgetReport {
-                window: window.tokens,
-                reserved_for_answer: window.reserved_for_answer,
-                fixed: window.fixed,
-                available,
-                scale: service.settings.budgets.scale_to(available),
-            },
+            budget: self.window.report(available, &service.settings.budgets),
             layers: assembly.layers,
             elements: assembly.elements,
             prompt,

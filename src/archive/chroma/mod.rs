@@ -20,9 +20,11 @@ mod session;
 mod words;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -30,7 +32,7 @@ use self::collection::TEXTS_AND_METADATA;
 use self::failure::Failure;
 use self::session::{Session, TIME_TO_CONNECT};
 use super::document::{Chunk, Document, DocumentId, Embedded};
-use super::store::{ArchiveStore, ArchiveStoreError, Candidates, Probe};
+use super::store::{ArchiveStore, ArchiveStoreError, Candidates, Probe, Run};
 use crate::clock::Clock;
 use crate::config::{Secret, TokenHeader};
 
@@ -38,6 +40,8 @@ use crate::config::{Secret, TokenHeader};
 const SECONDS_UNTIL_GIVEN_UP: i64 = 7 * 24 * 60 * 60;
 /// Chunks that are read at once.
 const CHUNKS_AT_ONCE: usize = 300;
+/// Runs of chunks that are read side by side.
+const RUNS_AT_ONCE: usize = 8;
 
 /// A ChromaDB server, and the collection there that is the archive.
 #[derive(Clone, Debug)]
@@ -179,13 +183,15 @@ impl ArchiveStore for ChromaStore {
         self.with_session(|session| async move { publishing::of_path(&session, path).await }).await
     }
 
-    async fn chunks(
-        &self,
-        id: &DocumentId,
-        first: usize,
-        end: usize,
-    ) -> Result<Vec<Chunk>, ArchiveStoreError> {
-        self.with_session(|session| async move { chunks(&session, id, first, end).await }).await
+    async fn runs(&self, wanted: &[Run]) -> Result<Vec<Vec<Chunk>>, ArchiveStoreError> {
+        self.with_session(|session| async move {
+            let session = &session;
+            let run = async |Run { document, chunks: Range { start, end } }: Run| {
+                chunks(session, &document, start, end).await
+            };
+            stream::iter(wanted.to_vec()).map(run).buffered(RUNS_AT_ONCE).try_collect().await
+        })
+        .await
     }
 
     async fn candidates(&self, probe: &Probe) -> Result<Candidates, ArchiveStoreError> {

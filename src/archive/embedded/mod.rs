@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use self::index::{Index, Near, Prepared};
 use super::{
     ArchiveStore, ArchiveStoreError, Candidate, Candidates, Chunk, Document, DocumentId, Embedded,
-    Probe,
+    Probe, Run,
 };
 use crate::clock::Clock;
 use crate::store::{File, Store, StoreError};
@@ -117,11 +117,48 @@ impl EmbeddedStore {
         self.read(move |connection| renew(connection, &index)).await
     }
 
+    /// What is near the probe, by an index that shows so much; `None` by one that doesn't.
+    async fn near(
+        &self,
+        probe: &Probe,
+        wanted: Shows,
+    ) -> Result<Option<Candidates>, ArchiveStoreError> {
+        let (probe, index) = (probe.clone(), Arc::clone(&self.index));
+        self.read(move |connection| {
+            if let Some(meaning) = &probe.meaning
+                && let Some(stored) = rows::embedder(connection)?
+                && stored != meaning.embedder
+            {
+                let ours = meaning.embedder.clone();
+                return Ok(Err(ArchiveStoreError::OtherEmbedder { stored, ours }));
+            }
+            let nearest = {
+                let index = index.read().unwrap_or_else(PoisonError::into_inner);
+                if wanted == Shows::TheNewest && index.change != rows::change(connection)? {
+                    return Ok(Ok(None));
+                }
+                index.nearest(&probe)
+            };
+            let candidate = |Near { document, number, index, cosine, bm25 }: Near| {
+                let sentences = rows::sentences(connection, number, index)?;
+                Ok::<_, StoreError>(Candidate { document, index, cosine, bm25, sentences })
+            };
+            let found = nearest.found.into_iter().map(candidate).collect::<Result<_, _>>()?;
+            Ok(Ok(Some(Candidates { found, most_bm25: nearest.most_bm25 })))
+        })
+        .await?
+    }
+
+    /// Runs `work`, which sees the file as it is at one moment.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ArchiveStoreError> {
-        self.store().await?.read(|connection| work(connection)).await.map_err(|error| told(&error))
+        let done = self.store().await?.read(|connection| {
+            let snapshot = connection.transaction()?;
+            work(&snapshot)
+        });
+        done.await.map_err(|error| told(&error))
     }
 
     /// Runs `work` in a transaction.
@@ -145,6 +182,13 @@ impl EmbeddedStore {
         });
         done.await.map_err(|error| told(&error))?
     }
+}
+
+/// What an index has to show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    TheNewest,
+    Anything,
 }
 
 /// Why a transaction was given up.
@@ -244,36 +288,22 @@ impl ArchiveStore for EmbeddedStore {
         Ok(place.ok().map(|place| Arc::clone(&known.by_path[place])))
     }
 
-    async fn chunks(
-        &self,
-        id: &DocumentId,
-        first: usize,
-        end: usize,
-    ) -> Result<Vec<Chunk>, ArchiveStoreError> {
-        let id = id.clone();
-        self.read(move |connection| rows::chunks(connection, &id, first, end)).await
+    async fn runs(&self, wanted: &[Run]) -> Result<Vec<Vec<Chunk>>, ArchiveStoreError> {
+        let wanted = wanted.to_vec();
+        self.read(move |connection| {
+            let run = |Run { document, chunks }: &Run| rows::chunks(connection, document, chunks);
+            wanted.iter().map(run).collect()
+        })
+        .await
     }
 
     async fn candidates(&self, probe: &Probe) -> Result<Candidates, ArchiveStoreError> {
+        if let Some(found) = self.near(probe, Shows::TheNewest).await? {
+            return Ok(found);
+        }
         self.renew().await?;
-        let (probe, index) = (probe.clone(), Arc::clone(&self.index));
-        self.read(move |connection| {
-            if let Some(meaning) = &probe.meaning
-                && let Some(stored) = rows::embedder(connection)?
-                && stored != meaning.embedder
-            {
-                let ours = meaning.embedder.clone();
-                return Ok(Err(ArchiveStoreError::OtherEmbedder { stored, ours }));
-            }
-            let nearest = index.read().unwrap_or_else(PoisonError::into_inner).nearest(&probe);
-            let candidate = |Near { document, number, index, cosine, bm25 }: Near| {
-                let sentences = rows::sentences(connection, number, index)?;
-                Ok::<_, StoreError>(Candidate { document, index, cosine, bm25, sentences })
-            };
-            let found = nearest.found.into_iter().map(candidate).collect::<Result<_, _>>()?;
-            Ok(Ok(Candidates { found, most_bm25: nearest.most_bm25 }))
-        })
-        .await?
+        // Where somebody has changed the archive since, what it was a moment ago is searched.
+        Ok(self.near(probe, Shows::Anything).await?.unwrap_or_default())
     }
 
     async fn sweep(&self) -> Result<(), ArchiveStoreError> {
@@ -300,10 +330,8 @@ impl ArchiveStore for EmbeddedStore {
 fn renew(connection: &Connection, index: &RwLock<Index>) -> Result<(), StoreError> {
     let read = || index.read().unwrap_or_else(PoisonError::into_inner);
     let write = || index.write().unwrap_or_else(PoisonError::into_inner);
-    // One moment of the file for all that follows.
-    let snapshot = connection.unchecked_transaction()?;
-    let change = rows::change(&snapshot)?;
-    let published = rows::published(&snapshot)?;
+    let change = rows::change(connection)?;
+    let published = rows::published(connection)?;
     // Not in the loop's head: it would be held there while the loop writes.
     let superfluous = read().superfluous(&published);
     for number in superfluous {
@@ -318,7 +346,7 @@ fn renew(connection: &Connection, index: &RwLock<Index>) -> Result<(), StoreErro
         }
         let start = write().begin();
         let mut prepared = Prepared::default();
-        rows::each_chunk(&snapshot, number, |text, vector| {
+        rows::each_chunk(connection, number, |text, vector| {
             prepared.push(text, vector);
             if prepared.is_full() {
                 write().push(std::mem::take(&mut prepared));

@@ -1,5 +1,7 @@
 //! The embedded archive's SQL.
 
+use std::ops::Range;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::archive::{Chunk, Document, DocumentId, Embedded, SentenceVectors};
@@ -146,12 +148,11 @@ pub(super) fn published(connection: &Connection) -> Result<Vec<(i64, DocumentId)
     Ok(published)
 }
 
-/// Chunks of a document from one number up to, not including, another.
+/// Chunks of a document by their numbers, in order; those that there are.
 pub(super) fn chunks(
     connection: &Connection,
     id: &DocumentId,
-    first: usize,
-    end: usize,
+    numbers: &Range<usize>,
 ) -> Result<Vec<Chunk>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT position, text, byte_start, char_start FROM chunks
@@ -159,7 +160,8 @@ pub(super) fn chunks(
              AND position >= ?2 AND position < ?3
          ORDER BY position",
     )?;
-    let rows = statement.query_map(params![id.as_str(), integer(first), integer(end)], chunk)?;
+    let (first, end) = (integer(numbers.start), integer(numbers.end));
+    let rows = statement.query_map(params![id.as_str(), first, end], chunk)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

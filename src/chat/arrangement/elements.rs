@@ -6,7 +6,7 @@ use super::{Draft, Recalled};
 use crate::chat::recollection::{Speaker, fact_line, recollection};
 use crate::chat::words::FeelingText;
 use crate::chat::{ChatError, ChatService};
-use crate::context::{Audience, Element, ElementKind, KeepEnd, Layer, Priority, Short};
+use crate::context::{Element, ElementKind, KeepEnd, Layer, Priority, Short};
 use crate::distil::Distilled;
 use crate::emotion::Feeling;
 use crate::engine::Role;
@@ -188,27 +188,8 @@ impl Elements<'_> {
         text: String,
         tokens: TokenCount,
     ) -> &mut Element {
-        let position = self.elements.len();
-        self.elements.push(Element {
-            id,
-            kind,
-            layer,
-            audience: Audience::EVERYBODY,
-            priority: Priority::new(priority),
-            text,
-            tokens,
-            position,
-            keep_end: KeepEnd::Start,
-            type_name: String::new(),
-            tags: Vec::new(),
-            character_id: None,
-            phases: Vec::new(),
-            concealed: false,
-            shortens_to: None,
-            short: None,
-            told_by: None,
-            tells_others: false,
-        });
+        let (position, priority) = (self.elements.len(), Priority::new(priority));
+        self.elements.push(Element::new(id, kind, layer, priority, text, tokens, position));
         &mut self.elements[position]
     }
 }

@@ -195,15 +195,9 @@ impl<'a> Converter<'a> {
         let worth_it = tokens >= SHORTEST_TOLD_SHORTER && draft.shortening != Shortening::Never;
         let shortens_to = strategy.filter(|_| worth_it).map(Strategy::ratio);
         let text_is_blank = text.trim().is_empty();
+        let (kind, layer, priority) = (draft.kind, draft.layer, draft.priority);
         self.elements.push(Element {
-            id,
-            kind: draft.kind,
-            layer: draft.layer,
             audience: draft.audience,
-            priority: draft.priority,
-            text,
-            tokens,
-            position: self.elements.len(),
             keep_end: draft.keep_end,
             type_name: draft.type_name,
             tags: draft.tags,
@@ -211,9 +205,7 @@ impl<'a> Converter<'a> {
             phases: draft.phases,
             concealed: draft.concealed || (self.knower.is_some() && text_is_blank),
             shortens_to,
-            short: None,
-            told_by: None,
-            tells_others: false,
+            ..Element::new(id, kind, layer, priority, text, tokens, self.elements.len())
         });
     }
 
