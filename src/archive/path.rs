@@ -18,8 +18,7 @@ pub enum PathError {
 }
 
 /// The path with slashes between its parts, no spaces around them, and no empty part and no `.`
-/// among them. A slash at the
-/// beginning stays: the command line names files by their whole path.
+/// among them. A slash at the beginning stays: the command line names files by their whole path.
 pub fn clean_path(path: &str) -> Result<String, PathError> {
     let path = path.trim();
     if path.len() > LONGEST {

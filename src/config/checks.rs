@@ -199,7 +199,7 @@ fn generation_within_window(config: &Config) -> Option<Finding> {
         names: &["LLM_MAX_TOKENS", "LLM_N_CTX"],
         text: format!(
             "LLM_MAX_TOKENS is {most} and leaves no room for a prompt in LLM_N_CTX, {window}: \
-             answers will end earlier than that"
+             the token routes tell of longer answers than there can be; lower it, or raise LLM_N_CTX"
         ),
     })
 }

@@ -37,7 +37,7 @@ llm_n_ctx = 8192
 - In `.env`, quote values that hold spaces, and use single quotes where they hold `$` or `\\`: outside them `$NAME` stands for the environment's `NAME`.
 - true/false may also be written 1/0, yes/no or on/off. Sizes in bytes take plain numbers or units: KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (powers of 1024). Words are taken in any case.
 
-Rules between settings: `CONTEXT_BUFFER_TOKENS` is less than `CONTEXT_MAX_TOKENS`; the five `CONTEXT_LAYER_*_TOKENS` together are at most `CONTEXT_MAX_TOKENS` − `CONTEXT_BUFFER_TOKENS`; `CONTEXT_MIN_PRIORITY_THRESHOLD` is at most `CONTEXT_HIGH_PRIORITY_THRESHOLD`.
+Rules between settings: `CONTEXT_BUFFER_TOKENS` is less than `CONTEXT_MAX_TOKENS`; the five `CONTEXT_LAYER_*_TOKENS` together are at most `CONTEXT_MAX_TOKENS` − `CONTEXT_BUFFER_TOKENS`; `CONTEXT_MIN_PRIORITY_THRESHOLD` is at most `CONTEXT_HIGH_PRIORITY_THRESHOLD`; the four `*_TOKEN_PERCENT` are 100 together; `ARCHIVE_CHUNK_OVERLAP` leaves room in `ARCHIVE_CHUNK_CHARACTERS`; `ARCHIVE_BACKEND=chroma` needs `CHROMA_URL`; an `LLM_PROVIDER` other than llama needs its URL, model or key; `HOST` beyond this machine needs `API_KEYS` or `ALLOW_OPEN`. `rhapsode check` names what is broken.
 ";
 
 const ENV_HEADER: &str = "\

@@ -12,7 +12,7 @@ section! {
     Server, "server";
 
     /// Address the server listens on. The default can be reached from this machine only;
-    /// 0.0.0.0 lets in everyone on the network.
+    /// 0.0.0.0 lets in everyone on the network, and wants `API_KEYS`, or `ALLOW_OPEN` for none.
     host: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST), also(&["API_HOST", "FASTAPI_HOST"]);
 
     /// TCP port the server listens on. 0 takes any free port, and the log says which.

@@ -45,24 +45,16 @@ pub struct Element {
 }
 
 impl Element {
-    /// For everybody, told in its own words; `tokens` count the line's end, too.
-    pub fn new(
-        id: String,
-        kind: ElementKind,
-        layer: Layer,
-        priority: Priority,
-        text: String,
-        tokens: TokenCount,
-        position: usize,
-    ) -> Self {
+    /// For everybody, told in its own words; what it takes and how much it matters is yet to be set.
+    pub fn new(id: String, kind: ElementKind, layer: Layer, text: String, position: usize) -> Self {
         Self {
             id,
             kind,
             layer,
             audience: Audience::EVERYBODY,
-            priority,
+            priority: Priority::new(0.0),
             text,
-            tokens,
+            tokens: TokenCount::ZERO,
             position,
             keep_end: KeepEnd::Start,
             type_name: String::new(),

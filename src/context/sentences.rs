@@ -1,8 +1,7 @@
 //! Shortens a text to a number of tokens, ending (or beginning) where a sentence does. Pure.
 
-use unicode_segmentation::UnicodeSegmentation;
-
 use super::element::KeepEnd;
+use crate::distil::whole_sentences;
 use crate::tokens::{TokenCount, TokenCounter};
 
 /// Sentences are looked for this many bytes at a time, so that no text, however odd, takes longer
@@ -74,7 +73,7 @@ fn fitting_sentences<'a>(
 /// Sentences that surely end within reach of the start, first one first.
 fn first_sentences(text: &str) -> Vec<&str> {
     let seen = &text[..text.floor_char_boundary(LONGEST_SENTENCE)];
-    let mut sentences: Vec<_> = seen.split_sentence_bounds().collect();
+    let mut sentences = whole_sentences(seen);
     if seen.len() < text.len() {
         sentences.pop(); // It may go on beyond what was looked at.
     }
@@ -84,7 +83,7 @@ fn first_sentences(text: &str) -> Vec<&str> {
 /// Sentences that surely begin within reach of the end, last one first.
 fn last_sentences(text: &str) -> Vec<&str> {
     let from = text.ceil_char_boundary(text.len().saturating_sub(LONGEST_SENTENCE));
-    let mut sentences: Vec<_> = text[from..].split_sentence_bounds().collect();
+    let mut sentences = whole_sentences(&text[from..]);
     sentences.reverse();
     if from > 0 {
         sentences.pop(); // It may have begun before.
@@ -111,6 +110,21 @@ mod tests {
     #[test]
     fn the_end_is_kept_from_a_sentence_start() {
         assert_eq!(shortened(6, KeepEnd::End).unwrap(), "Nobody was there.");
+    }
+
+    #[test]
+    fn a_line_that_was_wrapped_ends_no_sentence_and_an_entry_does() {
+        let wrapped = "The storm came up from the sea and the harbour lights went\n\
+                       out one by one. Aria ran to the gate while the wind kept\n\
+                       beating on the windows of the house.\n\nNobody was there.";
+        let cut = |text, limit, keep| {
+            cut(text, TokenCount::new(limit), keep, &Estimate).map(|(text, _)| text)
+        };
+        let first = "The storm came up from the sea and the harbour lights went\nout one by one.";
+        assert_eq!(cut(wrapped, 30, KeepEnd::Start).unwrap(), first);
+        assert_eq!(cut(wrapped, 12, KeepEnd::End).unwrap(), "Nobody was there.");
+        let entries = "Name: Aria\nTrade: a smith\nWants: to know who wrote the letter\n";
+        assert_eq!(cut(entries, 9, KeepEnd::Start).unwrap(), "Name: Aria\nTrade: a smith");
     }
 
     #[test]

@@ -11,7 +11,9 @@ fn element(position: usize, layer: Layer, priority: f64, words: usize) -> Elemen
     let (id, priority) = (format!("element-{position}"), Priority::new(priority));
     Element {
         type_name: "scene".to_owned(),
-        ..Element::new(id, ElementKind::Plot, layer, priority, text, tokens, position)
+        priority,
+        tokens,
+        ..Element::new(id, ElementKind::Plot, layer, text, position)
     }
 }
 

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use self::distiller::Distiller;
 pub use self::origin::{SentenceOrigin, Span};
 pub use self::prompt::check_prompts;
-pub use self::sentences::sentences;
+pub use self::sentences::{sentences, whole_sentences};
 pub use self::strategy::Strategy;
 use crate::engine::Sampling;
 use crate::tokens::TokenCount;

@@ -56,6 +56,27 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
     sentences
 }
 
+/// The text in its sentences, however long, each with the white space after it: together they are the
+/// text.
+pub fn whole_sentences(text: &str) -> Vec<&str> {
+    let mut whole: Vec<Range<usize>> = Vec::new();
+    for piece in pieces(text) {
+        match whole.last_mut() {
+            Some(open) if belongs(&text[open.clone()], &text[piece.clone()]) => {
+                open.end = piece.end;
+            }
+            _ => whole.push(piece),
+        }
+    }
+    whole.into_iter().map(|sentence| &text[sentence]).collect()
+}
+
+fn belongs(open: &str, next: &str) -> bool {
+    let after = &open[open.trim_end().len()..];
+    let paragraph_ended = after.bytes().filter(|&byte| byte == b'\n').count() > 1;
+    next.trim().is_empty() || (!paragraph_ended && goes_on(open, next))
+}
+
 /// What Unicode takes for sentences, each with the white space after it.
 fn pieces(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut from = 0;

@@ -1,7 +1,6 @@
 //! What is read of a request: the names in its path; its body, JSON whatever the content type says,
-//! and every fault of a bad one at once, each
-//! with its path. The fast way is serde alone; only a body that serde refuses is held against the
-//! type's JSON Schema.
+//! and every fault of a bad one at once, each with its path. The fast way is serde alone; only a body
+//! that serde refuses is held against the type's JSON Schema.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use jsonschema::ValidationError;
-use jsonschema::error::ValidationErrorKind;
+use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::paths::LocationSegment;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -163,7 +162,10 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> 
     };
     if faults.is_empty() {
         let path = refused.path().iter().filter_map(step).collect();
-        let message = shortened(&refused.inner().to_string());
+        let mut message = shortened(&refused.inner().to_string());
+        if bytes.len() > LARGEST_EXPLAINED {
+            message.push_str("; in a body as large as this one there may be more faults");
+        }
         faults.push(FieldFault { path, message, kind: FaultKind::Wrong });
     }
     Err(ApiError::invalid(faults))
@@ -190,8 +192,9 @@ fn faults_against_schema<T: JsonSchema>(body: &Value) -> Vec<FieldFault> {
 }
 
 /// An optional object is "that object, or null" to a schema. Where just one of several alternatives
-/// is of the right type at all, its own faults say what is wrong.
+/// is of the right type at all, its own faults say what is wrong; where none is, their types do.
 fn collect_faults(error: &ValidationError<'_>, faults: &mut Vec<FieldFault>) {
+    let mut types_meant = Vec::new();
     if let ValidationErrorKind::AnyOf { context } = error.kind() {
         let is_wrong_type = |fault: &ValidationError<'_>| {
             matches!(fault.kind(), ValidationErrorKind::Type { .. })
@@ -203,6 +206,9 @@ fn collect_faults(error: &ValidationError<'_>, faults: &mut Vec<FieldFault>) {
                 collect_faults(fault, faults);
             }
             return;
+        }
+        if context.iter().all(|branch| branch.iter().any(is_wrong_type)) {
+            types_meant = context.iter().flatten().flat_map(types_of).collect();
         }
     }
     let path = error.instance_path().iter().map(|segment| match segment {
@@ -218,9 +224,40 @@ fn collect_faults(error: &ValidationError<'_>, faults: &mut Vec<FieldFault>) {
             "is required".to_owned()
         }
         ValidationErrorKind::Enum { options } => format!("must be one of {options}"),
+        ValidationErrorKind::AnyOf { .. } if !types_meant.is_empty() => must_be(types_meant),
         _ => error.masked_with("the value").to_string(),
     };
     faults.push(FieldFault { path, message: shortened(&message), kind });
+}
+
+/// The types that a value should have had, by JSON Schema's names.
+fn types_of(fault: &ValidationError<'_>) -> Vec<String> {
+    match fault.kind() {
+        ValidationErrorKind::Type { kind: TypeKind::Single(one) } => vec![one.to_string()],
+        ValidationErrorKind::Type { kind: TypeKind::Multiple(all) } => {
+            all.iter().map(|one| one.to_string()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Null goes without saying, unless nothing else is meant.
+fn must_be(mut types: Vec<String>) -> String {
+    types.sort_unstable();
+    types.dedup();
+    if types.len() > 1 {
+        types.retain(|name| name != "null");
+    }
+    let in_words = types.iter().map(|name| match name.as_str() {
+        "object" => "an object",
+        "array" => "a list",
+        "string" => "a text",
+        "integer" => "a whole number",
+        "boolean" => "true or false",
+        "number" => "a number",
+        _ => "null",
+    });
+    format!("must be {}", in_words.collect::<Vec<_>>().join(" or "))
 }
 
 fn step(segment: &serde_path_to_error::Segment) -> Option<Value> {

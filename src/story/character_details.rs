@@ -9,7 +9,7 @@ use super::elements::{Material, Need};
 use super::full_state::{CharacterDetails, RequestContext};
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source, first_said, required};
+use super::source::{Faults, Presence, Source, first_said, required};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::shared::NamedText;
 use crate::agents::writer::{CharacterDetailsPrompt, CharacterSheetAnswer};
@@ -71,20 +71,23 @@ impl StoryRequest for CharacterDetailsRequest {
     type Response = CharacterDetailsResponse;
 
     fn begin(self, desk: Desk) -> Result<Events<CharacterDetailsResponse>, StoryError> {
-        let source = Source::new(
+        let mut faults = Faults::default();
+        let source = faults.or_default(Source::new(
             self.structured_context,
             self.request_context,
             self.context_processing_config,
             None,
             Presence::Required,
-        )?;
+        ))?;
         let said = first_said([self.basic_bio.as_deref()]);
         let sheet = match said {
             Some(_) => None,
             None => sheet_named(&source, self.character_name.as_deref())?,
         };
         let said = said.or(sheet.map(|sheet| sheet.basic_bio.as_str()));
-        let bio = required(said, &["basicBio"], "is required, and must not be blank")?;
+        let message = "is required, and must not be blank";
+        let bio = faults.or_default(required(said, &["basicBio"], message))?;
+        faults.told()?;
         let name = sheet.map(|sheet| sheet.name.clone());
         let others = others(&self.existing_characters, &source, name.as_deref());
         let words: Words = Box::new(move |prompts, parts| {

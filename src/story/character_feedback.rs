@@ -9,7 +9,7 @@ use super::elements::{Knower, Material};
 use super::full_state::RequestContext;
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source, first_said, required};
+use super::source::{Faults, Presence, Source, first_said, required};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::character::{ReactPrompt, Reaction, without_words_of_others};
 use crate::agents::{Profile, schema_of, structured};
@@ -61,19 +61,22 @@ impl StoryRequest for CharacterFeedbackRequest {
     type Response = CharacterFeedbackResponse;
 
     fn begin(self, desk: Desk) -> Result<Events<CharacterFeedbackResponse>, StoryError> {
-        let source = Source::new(
+        let mut faults = Faults::default();
+        let source = faults.or_default(Source::new(
             self.structured_context,
             self.request_context,
             self.context_processing_config,
             None,
             Presence::Required,
-        )?;
+        ))?;
         let older = source.story.plot_context.as_ref().and_then(|plot| plot.point.as_deref());
-        let situation = required(
+        let situation = faults.or_default(required(
             first_said([self.plot_point.as_deref(), older]),
             &["plotPoint"],
             "is required: what the character reacts to",
-        )?;
+        ))?;
+        // Without a story nobody can be looked for in it.
+        faults.told()?;
         let knower = knower(&source, self.character_name.as_deref(), &["character_name"])?;
         let phases = PHASES.of_later_shape(source.is_later_shape());
         let profile = desk.service.settings.profiles.character.clone();

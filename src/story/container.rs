@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::StoryError;
 use super::consultation::Consultation;
 use super::elements::OutlineItem;
 use crate::context::{Agent, Phase};
@@ -215,6 +216,20 @@ impl ContextProcessingConfig {
         self.current_phase.or(self.phase)
     }
 
+    /// What no value of its type can say.
+    pub(super) fn check(&self) -> Result<(), StoryError> {
+        let least = self.custom_filters.as_ref().and_then(|filters| filters.min_priority);
+        match least {
+            Some(MinPriority::Number(least)) if !(0.0..=1.0).contains(&least) => {
+                Err(StoryError::fault(
+                    &["context_processing_config", "custom_filters", "min_priority"],
+                    "must be between 0 and 1, or high, medium or low",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn most_tokens(&self) -> Option<usize> {
         self.max_context_length.into_iter().chain(self.max_tokens).min()
     }
@@ -228,6 +243,9 @@ pub struct CustomFilters {
     pub min_priority: Option<MinPriority>,
     pub allowed_types: Vec<String>,
     pub character_ids: Vec<String>,
+    /// Keys this server doesn't know; they are named in the receipt's notes.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// A level, or a number from 0 to 1.

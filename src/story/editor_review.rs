@@ -10,7 +10,7 @@ use super::full_state::RequestContext;
 use super::job::{Job, Words};
 use super::modify_chapter::chapter_at_hand;
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source};
+use super::source::{Faults, Presence, Source};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::editor::{ReviewAnswer, ReviewPrompt, Suggestion};
 use crate::agents::{Profile, schema_of, structured};
@@ -60,15 +60,18 @@ impl StoryRequest for EditorReviewRequest {
 
     fn begin(self, desk: Desk) -> Result<Events<EditorReviewResponse>, StoryError> {
         let number = self.chapter_number;
-        let source = Source::new(
+        let mut faults = Faults::default();
+        let source = faults.or_default(Source::new(
             self.structured_context,
             self.request_context,
             self.context_processing_config,
             number,
             Presence::Required,
-        )?;
+        ))?;
         let text = self.chapter_to_review.as_deref();
-        let chapter = chapter_at_hand(text, "chapterToReview", number, &source)?;
+        let chapter =
+            faults.or_default(chapter_at_hand(text, "chapterToReview", number, &source))?;
+        faults.told()?;
         let phases = PHASES.of_later_shape(source.is_later_shape());
         let profile = desk.service.settings.profiles.editor.clone();
         let job = reviewing(desk.client.clone(), profile, source, &chapter, self.editor_prompt);

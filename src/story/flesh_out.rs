@@ -10,7 +10,7 @@ use super::generate_chapter::word_count;
 use super::job::{Job, Words};
 use super::modify_chapter::cut_short;
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source, required};
+use super::source::{Faults, Presence, Source, required};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::writer::{self, FleshOutPrompt, SketchPurpose};
 use crate::context::Agent;
@@ -71,24 +71,26 @@ impl StoryRequest for FleshOutRequest {
     type Response = FleshOutResponse;
 
     fn begin(self, desk: Desk) -> Result<Events<FleshOutResponse>, StoryError> {
-        let text = required(
+        let mut faults = Faults::default();
+        let text = faults.or_default(required(
             self.text_to_flesh_out.as_deref(),
             &["textToFleshOut"],
             "is required, and must not be blank",
-        )?;
+        ))?;
         let presence = match self.request_type {
             // The later shape leaves the story out where there is none yet.
             Some(_) => Presence::Optional,
             None => Presence::Required,
         };
         let was_told = self.structured_context.is_some() || self.request_context.is_some();
-        let source = Source::new(
+        let source = faults.or_default(Source::new(
             self.structured_context,
             self.request_context,
             self.context_processing_config,
             None,
             presence,
-        )?;
+        ))?;
+        faults.told()?;
         let is_later = self.request_type.is_some() || source.is_later_shape();
         let purpose = self.request_type.unwrap_or_default();
         let context = self.context.filter(|context| !context.trim().is_empty());

@@ -455,8 +455,16 @@ fn notes_on(job: &Job) -> Vec<String> {
             job.agent.name()
         ));
     }
+    if let (Some(phase), Some(current)) = (job.config().phase, job.config().current_phase)
+        && phase != current
+    {
+        notes.push("phase and current_phase differ; current_phase counts".to_owned());
+    }
     for key in job.config().unknown.keys() {
         notes.push(format!("context_processing_config.{key} has no effect"));
+    }
+    for key in job.config().custom_filters.iter().flat_map(|filters| filters.unknown.keys()) {
+        notes.push(format!("context_processing_config.custom_filters.{key} has no effect"));
     }
     notes
 }

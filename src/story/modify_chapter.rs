@@ -9,7 +9,7 @@ use super::full_state::RequestContext;
 use super::generate_chapter::word_count;
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, ask, told};
-use super::source::{Presence, Source, first_said};
+use super::source::{Faults, Presence, Source, first_said};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::Profile;
 use crate::agents::writer::{self, ModifyPrompt};
@@ -94,22 +94,25 @@ impl ModifyChapterRequest {
     pub(super) fn commission(self) -> Result<Commission, StoryError> {
         let number = self.chapter_number;
         let remarks = remarks(&self);
-        let source = Source::new(
+        let mut faults = Faults::default();
+        let source = faults.or_default(Source::new(
             self.structured_context,
             self.request_context,
             self.context_processing_config,
             number,
             Presence::Required,
-        )?;
+        ))?;
+        let text = self.current_chapter.as_deref();
         let chapter =
-            chapter_at_hand(self.current_chapter.as_deref(), "currentChapter", number, &source)?;
+            faults.or_default(chapter_at_hand(text, "currentChapter", number, &source))?;
         let request = first_said([self.user_request, self.user_feedback]);
         if request.is_none() && remarks.is_empty() && source.story.user_requests.is_empty() {
-            return Err(StoryError::fault(
+            faults.or_default::<()>(Err(StoryError::fault(
                 &["userRequest"],
                 "there is nothing to change; say what in userRequest, or send feedback to work in",
-            ));
+            )))?;
         }
+        faults.told()?;
         Ok(Commission { chapter, request, remarks, source })
     }
 }

@@ -12,7 +12,7 @@ use super::elements::Material;
 use super::full_state::{RaterConfiguration, RequestContext};
 use super::job::{Job, Words};
 use super::single::{Degradation, Desk, Events, Phases, StoryRequest, SuggestionForm, ask, told};
-use super::source::{Presence, Source, first_said, required};
+use super::source::{Faults, Presence, Source, first_said, required};
 use super::{ContextMetadata, JobPhase, StoryError};
 use crate::agents::editor::Suggestion;
 use crate::agents::rater::{
@@ -102,24 +102,28 @@ impl StoryRequest for RaterFeedbackRequest {
     type Response = RaterFeedbackResponse;
 
     fn begin(self, desk: Desk) -> Result<Events<RaterFeedbackResponse>, StoryError> {
-        let source = Source::new(
+        let mut faults = Faults::default();
+        let source = faults.or_default(Source::new(
             self.structured_context,
             self.request_context,
             self.context_processing_config,
             None,
             Presence::Required,
-        )?;
+        ))?;
         let older = source.story.plot_context.as_ref().and_then(|plot| plot.point.as_deref());
         let subject = first_said([self.plot_point.as_deref(), older]).map(str::to_owned);
         let chapter = self.chapter_to_rate.filter(|chapter| !chapter.trim().is_empty());
         if chapter.is_none() && subject.is_none() {
-            return Err(StoryError::missing(&["plotPoint"], "is required: what is to be rated"));
+            let missing = StoryError::missing(&["plotPoint"], "is required: what is to be rated");
+            faults.or_default::<()>(Err(missing))?;
         }
-        let rater = rater_meant(&source, self.rater_name.as_deref(), self.rater_prompt)?;
+        let rater = rater_meant(&source, self.rater_name.as_deref(), self.rater_prompt);
+        let rater = faults.or_default(rater)?;
+        let dimensions = faults.or_default(dimensions(&self.dimensions, &["dimensions"]))?;
+        faults.told()?;
         let is_later = source.is_later_shape();
         let form = if is_later { SuggestionForm::Objects } else { desk.suggestions };
         let profile = desk.service.settings.profiles.rater.clone();
-        let dimensions = dimensions(&self.dimensions, &["dimensions"])?;
         let task = Task { subject: subject.clone(), chapter: chapter.as_deref(), dimensions };
         let job = rating(desk.client.clone(), profile, source, task, rater.prompt);
         let text = chapter.or(subject).unwrap_or_default();
@@ -134,6 +138,7 @@ impl StoryRequest for RaterFeedbackRequest {
 }
 
 /// Who rates, and by what.
+#[derive(Default)]
 pub(super) struct Rater {
     pub(super) name: String,
     pub(super) prompt: String,

@@ -100,11 +100,13 @@ impl PlannedJob {
         let position = gathering.members[0];
         self.elements.push(Element {
             audience,
+            priority,
+            tokens,
             keep_end,
             type_name: "summary".to_owned(),
             short: Some(together),
             tells_others: true,
-            ..Element::new(id, kind, layer, priority, text, tokens, position)
+            ..Element::new(id, kind, layer, text, position)
         });
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::full_state::RequestContext;
 use super::{Fault, FaultKind, StoryError};
 
 /// A request's story and how its context is to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Source {
     pub(super) story: Arc<StructuredContext>,
     pub(super) config: Arc<ContextProcessingConfig>,
@@ -33,6 +33,7 @@ impl Source {
         presence: Presence,
     ) -> Result<Self, StoryError> {
         let config = config.unwrap_or_default();
+        config.check()?;
         let mut story = match (&structured, &full) {
             (Some(_), Some(_)) => {
                 return Err(StoryError::fault(
@@ -89,6 +90,31 @@ impl StoryError {
     fn fault_of(kind: FaultKind, path: &[&str], message: impl Into<String>) -> Self {
         let path = path.iter().map(|&step| step.to_owned()).collect();
         Self::Invalid(vec![Fault { path, message: message.into(), kind }])
+    }
+}
+
+/// What is wrong with a request, all of it told at once.
+#[derive(Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// The value, or its default where the request is at fault: then what follows can be looked at
+    /// all the same, and [`Self::told`] refuses the request.
+    pub(super) fn or_default<T: Default>(
+        &mut self,
+        read: Result<T, StoryError>,
+    ) -> Result<T, StoryError> {
+        match read {
+            Err(StoryError::Invalid(faults)) => {
+                self.0.extend(faults);
+                Ok(T::default())
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn told(self) -> Result<(), StoryError> {
+        if self.0.is_empty() { Ok(()) } else { Err(StoryError::Invalid(self.0)) }
     }
 }
 

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use rhapsode::archive::{
     ArchiveStore, ArchiveStoreError, Candidate, ChromaSettings, ChromaStore, Chunk, Document,
-    DocumentId, Embedded, EmbeddedStore, Meaning, Probe, SentenceVectors, joined,
+    DocumentId, Embedded, EmbeddedStore, Meaning, Probe, Run, SentenceVectors, joined,
 };
 use rhapsode::clock::{Clock, Hands};
 use rhapsode::config::{Config, TokenHeader};
@@ -272,6 +272,16 @@ async fn chunks_come_in_order_and_by_range(place: Place) {
     assert_eq!(store.chunks(&document.id, 1_000, 2_000).await.unwrap(), []);
     assert_eq!(store.chunks(&document.id, 4, 3).await.unwrap(), []);
     assert_eq!(store.chunks(&DocumentId::of("nobody's"), 0, 9).await.unwrap(), []);
+    let run = |id: &DocumentId, chunks| Run { document: id.clone(), chunks };
+    let runs = [
+        run(&document.id, 7..9),
+        run(&DocumentId::of("nobody's"), 0..2),
+        run(&document.id, 998..1_004),
+        run(&document.id, 0..1),
+    ];
+    let expected = [&plain[7..9], &[], &plain[998..], &plain[..1]];
+    assert_eq!(store.runs(&runs).await.unwrap(), expected);
+    assert!(store.runs(&[]).await.unwrap().is_empty());
 }
 
 async fn the_nearest_by_meaning_come_with_their_cosines(place: Place) {

@@ -73,6 +73,51 @@ async fn a_body_without_a_context_is_told_what_is_missing() {
 }
 
 #[tokio::test]
+async fn all_that_is_missing_is_told_at_once() {
+    let app = app().await;
+    for (path, missing) in [
+        ("modify-chapter", &["/currentChapter", "/structured_context", "/userRequest"][..]),
+        ("agentic-modify-chapter", &["/currentChapter", "/structured_context", "/userRequest"]),
+        ("editor-review", &["/chapterToReview", "/structured_context"]),
+        ("generate-character-details", &["/basicBio", "/structured_context"]),
+        ("character-feedback", &["/plotPoint", "/structured_context"]),
+        ("rater-feedback", &["/plotPoint", "/raterPrompt", "/structured_context"]),
+        ("flesh-out", &["/structured_context", "/textToFleshOut"]),
+    ] {
+        let answer = app.post_json(&format!("/api/v1/{path}"), &json!({})).await;
+        assert_eq!(answer.status, 422, "{path}: {}", answer.text);
+        let problem = answer.json();
+        let mut told = paths(&problem);
+        told.sort_unstable();
+        assert_eq!(told, missing, "{path}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_type_is_told_with_the_right_ones() {
+    let app = app().await;
+    let character = json!({"character_id": "a", "character_name": "A", "current_state": [1]});
+    for (context, path, message) in [
+        (json!(5), "/structured_context", "must be an object"),
+        (
+            json!({"character_contexts": [character]}),
+            "/structured_context/character_contexts/0/current_state",
+            "must be an object or a text",
+        ),
+    ] {
+        let answer = app.post_json(PATH, &json!({"structured_context": context})).await;
+        let problem = answer.json();
+        assert_eq!(paths(&problem), [path], "{}", answer.text);
+        assert_eq!(problem["errors"][0]["message"], message, "{}", answer.text);
+    }
+    // One fault alone is looked for in a very large body, and it says so.
+    let large = json!({"plotPoint": 7, "structured_context": 5, "more": "x".repeat(300_000)});
+    let answer = app.post_json(PATH, &large).await;
+    assert_eq!((answer.status, paths(&answer.json()).len()), (422, 1));
+    assert!(answer.text.contains("there may be more faults"), "{}", answer.text);
+}
+
+#[tokio::test]
 async fn a_request_that_says_nothing_is_told_what_to_say() {
     let answer = app().await.post_json(PATH, &json!({"structured_context": {}})).await;
     assert_eq!(answer.status, 422);
@@ -94,6 +139,10 @@ async fn unknown_agents_and_phases_are_refused() {
     for (config, path) in [
         (json!({"target_agent": "poet"}), "/context_processing_config/target_agent"),
         (json!({"current_phase": "dreaming"}), "/context_processing_config/current_phase"),
+        (
+            json!({"custom_filters": {"min_priority": 5}}),
+            "/context_processing_config/custom_filters/min_priority",
+        ),
     ] {
         let mut request = documented_request();
         request["context_processing_config"] = config;
@@ -105,6 +154,20 @@ async fn unknown_agents_and_phases_are_refused() {
     request["structured_context"]["plot_elements"][0]["metadata"] = json!({"phases": ["dreaming"]});
     let answer = app.post_json(PATH, &request).await;
     assert_eq!(paths(&answer.json()), ["/structured_context/plot_elements/0/metadata/phases"]);
+}
+
+#[tokio::test]
+async fn what_has_no_effect_is_told_in_the_receipt() {
+    let mut request = documented_request();
+    request["context_processing_config"] = json!({
+        "phase": "plot_outline",
+        "current_phase": "chapter_detail",
+        "custom_filters": {"least_priority": 1},
+    });
+    let answer = app().await.post_json(&format!("{PATH}?stream=false"), &request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.text.contains("phase and current_phase differ"), "{}", answer.text);
+    assert!(answer.text.contains("custom_filters.least_priority has no effect"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -113,3 +113,45 @@ async fn what_the_docs_suggest_to_try_works() {
     }
     assert_eq!(tried, 35);
 }
+
+/// Method and path of a line such as `curl -X DELETE http://127.0.0.1:8000/v1/x?y -d '{}'`.
+fn asked_by_curl(line: &str) -> Option<(&str, &str)> {
+    let rest = line.split_once("http://127.0.0.1:8000").or_else(|| line.split_once("$U"))?.1;
+    let path = rest.split([' ', '?', '\'', '"', '`']).next()?;
+    let says_method = line.split_once("-X ").and_then(|(_, rest)| rest.split(' ').next());
+    let has_body = [" -d ", " -F ", " --data-binary "].iter().any(|flag| line.contains(flag));
+    let method = says_method.unwrap_or(if has_body { "POST" } else { "GET" });
+    Some((method, if path.is_empty() { "/" } else { path }))
+}
+
+fn is_path_of(template: &str, path: &str) -> bool {
+    let (template, path) = (template.split('/'), path.split('/'));
+    template.clone().count() == path.clone().count()
+        && template.zip(path).all(|(step, name)| step == name || step.starts_with('{'))
+}
+
+#[tokio::test]
+async fn every_operation_stands_in_the_readme_as_a_curl_line() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap().replace("\\\n", " ");
+    let asked: Vec<_> =
+        readme.lines().filter(|line| line.contains("curl ")).filter_map(asked_by_curl).collect();
+    let document = app().await.get("/api/v1/openapi.json").await.json();
+    let mut missing = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        // The same as elsewhere, or no HTTP.
+        if path.starts_with("/s/{session}") || path.starts_with("/ws/") {
+            continue;
+        }
+        for (method, operation) in methods.as_object().unwrap() {
+            let about = operation["summary"].as_str().unwrap_or_default();
+            let is_asked = asked
+                .iter()
+                .any(|(asked, of)| asked.eq_ignore_ascii_case(method) && is_path_of(path, of));
+            if !is_asked && !about.starts_with("The same as") {
+                missing.push(format!("{method} {path}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "the README has no curl line for {missing:#?}");
+}

@@ -176,7 +176,9 @@ impl Draft {
         self.parts.push(part);
         self.elements.push(Element {
             type_name: id.clone(),
-            ..Element::new(id, kind, layer, priority, text, tokens, position)
+            priority,
+            tokens,
+            ..Element::new(id, kind, layer, text, position)
         });
         &mut self.elements[position]
     }

@@ -162,7 +162,7 @@ impl AskingService {
     }
 
     /// The nearest passages that have to do with it; of files that were named, whatever is nearest. Of
-    /// several files each one's in turn, as their scores can't be compared.
+    /// several files each one's in turn, as whoever named them wants to hear of each.
     async fn search(
         &self,
         inquiry: &Inquiry,

@@ -1,8 +1,9 @@
 //! How documents and chunks lie in Chroma's collections.
 //!
 //! A chunk's id is its document's and its number; its text is the record's text, its vector the
-//! record's; the vectors of its sentences stand in its metadata, in base64. A document's record has the document's id, the document as JSON for its text, and a vector
-//! of one number that means nothing, as Chroma wants one.
+//! record's; the vectors of its sentences stand in its metadata, in base64. A document's record has the
+//! document's id, the document as JSON for its text, and a vector of one number that means nothing, as
+//! Chroma wants one.
 
 use std::collections::HashMap;
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::OnceCell;
+use tokio::sync::{MutexGuard, OnceCell};
 
 use self::index::{Index, Near, Prepared};
 use super::{
@@ -101,20 +101,13 @@ impl EmbeddedStore {
         .await
     }
 
-    /// Brings the index up to date. Who comes while somebody else does waits without a connection, as
-    /// there are few of them.
-    async fn renew(&self) -> Result<(), ArchiveStoreError> {
-        let change = self.read(rows::change).await?;
-        let is_new = || self.index.read().unwrap_or_else(PoisonError::into_inner).change == change;
-        if is_new() {
-            return Ok(());
-        }
-        let _alone = self.renewing.lock().await;
-        if is_new() {
-            return Ok(());
-        }
+    /// Brings the index up to date. It stays as it is until the guard is dropped. Who comes while
+    /// somebody else does it waits without a connection, as there are few of them.
+    async fn renew(&self) -> Result<MutexGuard<'_, ()>, ArchiveStoreError> {
+        let alone = self.renewing.lock().await;
         let index = Arc::clone(&self.index);
-        self.read(move |connection| renew(connection, &index)).await
+        self.read(move |connection| renew(connection, &index)).await?;
+        Ok(alone)
     }
 
     /// What is near the probe, by an index that shows so much; `None` by one that doesn't.
@@ -301,7 +294,7 @@ impl ArchiveStore for EmbeddedStore {
         if let Some(found) = self.near(probe, Shows::TheNewest).await? {
             return Ok(found);
         }
-        self.renew().await?;
+        let _stays = self.renew().await?;
         // Where somebody has changed the archive since, what it was a moment ago is searched.
         Ok(self.near(probe, Shows::Anything).await?.unwrap_or_default())
     }
@@ -317,7 +310,10 @@ impl ArchiveStore for EmbeddedStore {
 
     /// Makes the index, where there is an archive.
     async fn warm(&self) -> Result<(), ArchiveStoreError> {
-        if self.file.path.exists() { self.renew().await } else { Ok(()) }
+        if self.file.path.exists() {
+            drop(self.renew().await?);
+        }
+        Ok(())
     }
 
     fn place(&self) -> String {
@@ -331,7 +327,12 @@ fn renew(connection: &Connection, index: &RwLock<Index>) -> Result<(), StoreErro
     let read = || index.read().unwrap_or_else(PoisonError::into_inner);
     let write = || index.write().unwrap_or_else(PoisonError::into_inner);
     let change = rows::change(connection)?;
+    if read().change == change {
+        return Ok(());
+    }
     let published = rows::published(connection)?;
+    // Until it shows all of them it shows no archive that there was.
+    write().change = UNKNOWN;
     // Not in the loop's head: it would be held there while the loop writes.
     let superfluous = read().superfluous(&published);
     for number in superfluous {

@@ -189,7 +189,11 @@ impl Elements<'_> {
         tokens: TokenCount,
     ) -> &mut Element {
         let (position, priority) = (self.elements.len(), Priority::new(priority));
-        self.elements.push(Element::new(id, kind, layer, priority, text, tokens, position));
+        self.elements.push(Element {
+            priority,
+            tokens,
+            ..Element::new(id, kind, layer, text, position)
+        });
         &mut self.elements[position]
     }
 }

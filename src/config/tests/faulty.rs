@@ -122,7 +122,7 @@ fn doubtful_settings_are_warned_about() {
     ]);
     insta::assert_snapshot!(config.unwrap().warnings().join("\n"), @r#"
     DEBUG is on while HOST 0.0.0.0 can be reached from other machines: error answers show their cause to anyone who can connect. Set DEBUG=false unless you trust them all
-    LLM_MAX_TOKENS is 2048 and leaves no room for a prompt in LLM_N_CTX, 2048: answers will end earlier than that
+    LLM_MAX_TOKENS is 2048 and leaves no room for a prompt in LLM_N_CTX, 2048: the token routes tell of longer answers than there can be; lower it, or raise LLM_N_CTX
     CONTEXT_PRIORITY_USER_LOW, _MEDIUM and _HIGH are 0.9, 0.5 and 0.8: a lower word outranks a higher one
     "#);
 }

@@ -195,9 +195,10 @@ impl<'a> Converter<'a> {
         let worth_it = tokens >= SHORTEST_TOLD_SHORTER && draft.shortening != Shortening::Never;
         let shortens_to = strategy.filter(|_| worth_it).map(Strategy::ratio);
         let text_is_blank = text.trim().is_empty();
-        let (kind, layer, priority) = (draft.kind, draft.layer, draft.priority);
         self.elements.push(Element {
             audience: draft.audience,
+            priority: draft.priority,
+            tokens,
             keep_end: draft.keep_end,
             type_name: draft.type_name,
             tags: draft.tags,
@@ -205,7 +206,7 @@ impl<'a> Converter<'a> {
             phases: draft.phases,
             concealed: draft.concealed || (self.knower.is_some() && text_is_blank),
             shortens_to,
-            ..Element::new(id, kind, layer, priority, text, tokens, self.elements.len())
+            ..Element::new(id, draft.kind, draft.layer, text, self.elements.len())
         });
     }
 
