@@ -93,21 +93,26 @@ impl StoryError {
     }
 }
 
-/// What is wrong with a request, all of it told at once.
+/// What a request lacks, all of it told at once.
 #[derive(Default)]
 pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// The value, or its default where the request is at fault: then what follows can be looked at
-    /// all the same, and [`Self::told`] refuses the request.
+    /// The value, or its default where it is missing: then what follows can be looked at all the same,
+    /// and [`Self::told`] refuses the request. What is wrong ends it at once, as what follows may hang
+    /// on it; what was missing before is told with it.
     pub(super) fn or_default<T: Default>(
         &mut self,
         read: Result<T, StoryError>,
     ) -> Result<T, StoryError> {
         match read {
             Err(StoryError::Invalid(faults)) => {
+                let is_missing = faults.iter().all(|fault| fault.kind == FaultKind::Missing);
                 self.0.extend(faults);
-                Ok(T::default())
+                if is_missing {
+                    return Ok(T::default());
+                }
+                Err(StoryError::Invalid(std::mem::take(&mut self.0)))
             }
             other => other,
         }

@@ -68,6 +68,7 @@ macro_rules! contract {
                 what_is_removed_is_gone
                 chunks_come_in_order_and_by_range
                 the_nearest_by_meaning_come_with_their_cosines
+                who_stops_waiting_for_a_search_harms_no_other
                 words_are_found_in_any_case_and_inflection
                 rare_words_count_more_than_common_ones
                 candidates_are_of_the_documents_asked_for
@@ -303,6 +304,30 @@ async fn the_nearest_by_meaning_come_with_their_cosines(place: Place) {
     let cosine = both[1].cosine.unwrap();
     assert!((cosine - (0.5 * TAU).cos()).abs() < 1e-3, "{cosine}");
     assert!(both[1].bm25 > both[0].bm25 && both[0].bm25 > 0.0, "{both:?}");
+}
+
+async fn who_stops_waiting_for_a_search_harms_no_other(place: Place) {
+    let store = place.open();
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        let pieces: Vec<String> = (0..10).map(|at| format!("Piece {at} of {number}. ")).collect();
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        let document = add(&*store, &format!("{number}.txt"), &pieces).await;
+        expected.extend((0..10).map(|index| (document.id.clone(), index)));
+    }
+    expected.sort();
+    // One that has to make ready for a search first.
+    let store = place.open();
+    let all = Probe { limit: 1_000, ..probe("piece", Some(0.5)) };
+    for patience in 0..40 {
+        let a_while = async {
+            for _ in 0..patience {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { biased; _ = store.candidates(&all) => {} () = a_while => {} }
+    }
+    assert_eq!(places(&found(&*store, &all).await), expected);
 }
 
 async fn words_are_found_in_any_case_and_inflection(place: Place) {

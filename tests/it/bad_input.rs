@@ -94,6 +94,18 @@ async fn all_that_is_missing_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn what_hangs_on_a_fault_is_not_called_missing() {
+    let request = json!({
+        "currentChapter": "Aria ran.",
+        "structured_context": {"user_requests": [{"type": "instruction", "content": "Slower."}]},
+        "context_processing_config": {"custom_filters": {"min_priority": -1}},
+    });
+    let answer = app().await.post_json("/api/v1/modify-chapter", &request).await;
+    let told = answer.json();
+    assert_eq!(paths(&told), ["/context_processing_config/custom_filters/min_priority"]);
+}
+
+#[tokio::test]
 async fn a_wrong_type_is_told_with_the_right_ones() {
     let app = app().await;
     let character = json!({"character_id": "a", "character_name": "A", "current_state": [1]});

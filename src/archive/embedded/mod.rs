@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{MutexGuard, OnceCell};
+use tokio::sync::{OnceCell, OwnedMutexGuard};
 
 use self::index::{Index, Near, Prepared};
 use super::{
@@ -36,7 +36,7 @@ pub struct EmbeddedStore {
     index: Arc<RwLock<Index>>,
     known: Arc<Mutex<Arc<Known>>>,
     /// Held by whoever brings the index up to date.
-    renewing: tokio::sync::Mutex<()>,
+    renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// All documents, as of a change of the archive.
@@ -64,7 +64,7 @@ impl EmbeddedStore {
             store: OnceCell::new(),
             index: Arc::new(RwLock::new(Index::empty())),
             known: Arc::new(Mutex::new(Arc::new(Known::of(UNKNOWN, Vec::new())))),
-            renewing: tokio::sync::Mutex::default(),
+            renewing: Arc::default(),
         }
     }
 
@@ -103,11 +103,15 @@ impl EmbeddedStore {
 
     /// Brings the index up to date. It stays as it is until the guard is dropped. Who comes while
     /// somebody else does it waits without a connection, as there are few of them.
-    async fn renew(&self) -> Result<MutexGuard<'_, ()>, ArchiveStoreError> {
-        let alone = self.renewing.lock().await;
+    async fn renew(&self) -> Result<OwnedMutexGuard<()>, ArchiveStoreError> {
+        let alone = Arc::clone(&self.renewing).lock_owned().await;
         let index = Arc::clone(&self.index);
-        self.read(move |connection| renew(connection, &index)).await?;
-        Ok(alone)
+        self.read(move |connection| {
+            renew(connection, &index)?;
+            // It goes along: who stops waiting lets nobody else in before the work is done.
+            Ok(alone)
+        })
+        .await
     }
 
     /// What is near the probe, by an index that shows so much; `None` by one that doesn't.
