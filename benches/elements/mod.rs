@@ -1,32 +1,20 @@
 //! The elements and rules that both benches assemble.
 
 use rhapsode::context::{
-    Agent, AllocationMode, Audience, Element, ElementKind, Filter, KeepEnd, Layer, LayerBudgets,
-    OverflowStrategy, Priority, Rules,
+    Agent, AllocationMode, Element, ElementKind, Filter, Layer, LayerBudgets, OverflowStrategy,
+    Priority, Rules,
 };
 use rhapsode::tokens::TokenCount;
 
 pub(crate) fn element(position: usize) -> Element {
     let text = format!("- scene: In scene {position} the rain fell on the old town. Nobody spoke.");
+    let (id, layer) = (format!("plot-{position}"), Layer::ALL[position % 5]);
     Element {
-        id: format!("plot-{position}"),
-        kind: ElementKind::Plot,
-        layer: Layer::ALL[position % 5],
-        audience: Audience::EVERYBODY,
         priority: Priority::new([0.5, 0.2, 0.5][position % 3]),
         tokens: TokenCount::new(20),
-        text,
-        position,
-        keep_end: KeepEnd::Start,
         type_name: "scene".to_owned(),
         tags: vec!["rain".to_owned()],
-        character_id: None,
-        phases: Vec::new(),
-        concealed: false,
-        shortens_to: None,
-        short: None,
-        told_by: None,
-        tells_others: false,
+        ..Element::new(id, ElementKind::Plot, layer, text, position)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The signs of vectors' components, one bit each, and how near a query is by them: fifteen times
-//! smaller than the vectors in 16 bits, so that a first look at very many is cheap. What it passes on is compared
-//! in full.
+//! smaller than the vectors in 16 bits, so that a first look at very many is cheap. What it passes on
+//! is compared in full.
 //!
 //! A vector x of length one is about s / Σ|xᵢ|, where s are its signs, ±1: the multiple of them whose
 //! product with x is right. So its product with a query q is about Σ qᵢsᵢ / Σ|xᵢ| (Gao and Long,

@@ -102,7 +102,7 @@ impl Vectors {
         with_best_instructions(|| {
             let rows = self.upper.chunks_exact(self.dimensions).zip(&self.scales);
             for (cosine, (upper, scale)) in cosines.iter_mut().zip(rows) {
-                *cosine = 256.0 * dot(&query.0, upper) as f32 * scale;
+                *cosine = coarse(query, upper, *scale);
             }
         });
         cosines
@@ -113,7 +113,7 @@ impl Vectors {
         with_best_instructions(|| {
             let cosine = |&row: &usize| {
                 let cells = row * self.dimensions..(row + 1) * self.dimensions;
-                256.0 * dot(&query.0, &self.upper[cells]) as f32 * self.scales[row]
+                coarse(query, &self.upper[cells], self.scales[row])
             };
             rows.iter().map(cosine).collect()
         })
@@ -168,6 +168,13 @@ pub(super) fn with_best_instructions<R>(work: impl FnOnce() -> R) -> R {
         return instructions.vectorize(work);
     }
     work()
+}
+
+/// A cosine by the upper halves alone.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it must be compiled within the dispatch")]
+fn coarse(query: &QueryVector, upper: &[i8], scale: f32) -> f32 {
+    256.0 * dot(&query.0, upper) as f32 * scale
 }
 
 /// Plain, so that the compiler can make the most of whatever instructions there are.

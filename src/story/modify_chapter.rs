@@ -107,10 +107,10 @@ impl ModifyChapterRequest {
             faults.or_default(chapter_at_hand(text, "currentChapter", number, &source))?;
         let request = first_said([self.user_request, self.user_feedback]);
         if request.is_none() && remarks.is_empty() && source.story.user_requests.is_empty() {
-            faults.or_default::<()>(Err(StoryError::fault(
+            faults.add(StoryError::fault(
                 &["userRequest"],
                 "there is nothing to change; say what in userRequest, or send feedback to work in",
-            )))?;
+            ))?;
         }
         faults.told()?;
         Ok(Commission { chapter, request, remarks, source })

@@ -114,8 +114,7 @@ impl StoryRequest for RaterFeedbackRequest {
         let subject = first_said([self.plot_point.as_deref(), older]).map(str::to_owned);
         let chapter = self.chapter_to_rate.filter(|chapter| !chapter.trim().is_empty());
         if chapter.is_none() && subject.is_none() {
-            let missing = StoryError::missing(&["plotPoint"], "is required: what is to be rated");
-            faults.or_default::<()>(Err(missing))?;
+            faults.add(StoryError::missing(&["plotPoint"], "is required: what is to be rated"))?;
         }
         let rater = rater_meant(&source, self.rater_name.as_deref(), self.rater_prompt);
         let rater = faults.or_default(rater)?;

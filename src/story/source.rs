@@ -118,6 +118,11 @@ impl Faults {
         }
     }
 
+    /// Notes a fault that no value was read for.
+    pub(super) fn add(&mut self, fault: StoryError) -> Result<(), StoryError> {
+        self.or_default(Err(fault))
+    }
+
     pub(super) fn told(self) -> Result<(), StoryError> {
         if self.0.is_empty() { Ok(()) } else { Err(StoryError::Invalid(self.0)) }
     }
